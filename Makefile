@@ -1,0 +1,43 @@
+# naru's build. `make hello` and `make test` set up what is missing themselves.
+export CGO_ENABLED := 0
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOBUILD := go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+BINARIES := naru naru-machine naru-engine naru-keeper
+ARCH := $(shell go env GOARCH)
+CROSS := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 linux/amd64 linux/arm64
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+hello: setup build image ## set up, build, run a first container directly and then in the VM
+	scripts/hello
+
+test: setup build image ## set up, build and run every test
+	scripts/test
+
+build: bin/crun ## build the binaries into bin/
+	@mkdir -p bin
+	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b || exit 1; done
+
+bin/crun: scripts/crun
+	scripts/crun $(ARCH) $@
+
+image: build ## make the VM image in out/image
+	scripts/image $(ARCH)
+
+cross: ## build and vet the host side for macOS, Windows and Linux
+	scripts/cross $(CROSS)
+
+lint: ## gofmt, go vet, import arrows, tidy go.mod
+	scripts/lint
+
+bench: setup build image ## time naru beside Docker on this machine
+	scripts/bench
+
+setup:
+	@scripts/setup
+
+clean: ## remove what was built
+	rm -rf bin out
+
+.PHONY: help hello test build image cross lint bench setup clean

@@ -1,0 +1,172 @@
+// Package api is the wire between the host and the guest beside Docker's own API: vsock ports, the handshake that
+// opens every stream, the config drive's document, and the messages of the `/naru/` endpoints.
+//
+// The host always dials and never listens. Both sides are of one release; Version guards against a stale image.
+// This package imports nothing of ours, so that host and guest can both use it.
+package api
+
+import "time"
+
+// Version is the version of everything in this package. The guest refuses a Hello, and the keeper a config
+// document, of any other version.
+const Version = 1
+
+// AF_VSOCK ports that the guest listens on. Only CID 2 (the host) may connect; each stream starts with a Hello.
+const (
+	PortEngine uint32 = 1024 // served by naru-engine: KindDocker and KindForward
+	PortKeeper uint32 = 1025 // served by naru-keeper, also while the engine is down: KindShell, KindControl
+)
+
+// Kinds of stream, named in Hello.Kind.
+const (
+	KindDocker  = "docker"  // after the Hello: HTTP/1.1, the Docker Engine API and /naru/…
+	KindForward = "forward" // after the Hello: raw bytes to and from Hello.Target, half-close kept
+	KindShell   = "shell"   // after the Hello: a root shell in the guest, raw bytes; the terminal size is that of Hello
+	KindControl = "control" // after the Hello: one ControlRequest, answered by one ControlReply, both a JSON line
+)
+
+// Hello is the first line of every stream to the guest: one JSON object and a newline, at most MaxHello bytes.
+// The guest does not answer it when it is right, so that the host can send the payload in the same packet; a
+// wrong one is answered by closing the stream.
+type Hello struct {
+	Version int    `json:"version"`
+	Token   string `json:"token"`            // the boot token of the config document
+	Kind    string `json:"kind"`             // one of the Kind constants
+	Target  string `json:"target,omitempty"` // KindForward: "tcp:172.17.0.2:80"; must be a published container port
+	Term    string `json:"term,omitempty"`   // KindShell: TERM; empty for no terminal
+	Rows    uint16 `json:"rows,omitempty"`   // KindShell: terminal size
+	Cols    uint16 `json:"cols,omitempty"`
+	Command string `json:"command,omitempty"` // KindShell: what to run instead of a login shell
+}
+
+// MaxHello is the most bytes a Hello line may have, newline included.
+const MaxHello = 4096
+
+// ControlRequest asks the keeper for one thing.
+type ControlRequest struct {
+	Op   string    `json:"op"`             // one of the Op constants
+	Time time.Time `json:"time,omitempty"` // OpSetTime
+}
+
+// Operations of a ControlRequest.
+const (
+	OpPoweroff = "poweroff" // stop the containers and the engine, sync, power off; the reply comes before the work
+	OpStatus   = "status"   // fills ControlReply.Status
+	OpSetTime  = "set-time"
+)
+
+// ControlReply answers a ControlRequest.
+type ControlReply struct {
+	Error  string  `json:"error,omitempty"`
+	Status *Status `json:"status,omitempty"`
+}
+
+// Status is what the keeper knows of the guest. Sizes are bytes.
+type Status struct {
+	Kernel        string    `json:"kernel"`
+	EngineRunning bool      `json:"engineRunning"`
+	Containers    int       `json:"containers"` // running
+	MemoryTotal   uint64    `json:"memoryTotal"`
+	MemoryUsed    uint64    `json:"memoryUsed"`
+	DataTotal     uint64    `json:"dataTotal"`
+	DataUsed      uint64    `json:"dataUsed"`
+	Booted        time.Time `json:"booted"`
+}
+
+// Notice is what the guest pushes to the host over the notify port (a virtio-serial port named NotifyPort): one
+// JSON object per line.
+type Notice struct {
+	Kind   string `json:"kind"`             // one of the Notice constants
+	Step   string `json:"step,omitempty"`   // NoticeStep: "modules", "data disk", …; NoticeFailed: the step that failed
+	Detail string `json:"detail,omitempty"` // NoticeFailed: the error
+}
+
+// NotifyPort is the virtio-serial port (VZVirtioConsole, COM2 under HCS) that carries Notices.
+const NotifyPort = "naru.notify"
+
+// Kinds of Notice.
+const (
+	NoticeStep   = "step"   // a boot step begins
+	NoticeReady  = "ready"  // the engine answers on PortEngine
+	NoticeFailed = "failed" // boot cannot go on; the guest powers off
+)
+
+// Config is the one document on the config drive, `naru.json` on an ISO 9660 file system with volume label
+// ConfigLabel.
+type Config struct {
+	Version  int       `json:"version"`
+	Hostname string    `json:"hostname"`
+	Token    string    `json:"token"` // asked for in each Hello
+	Time     time.Time `json:"time"`  // the guest's clock is set to it when it is off by more than a second
+	Network  Network   `json:"network"`
+	Shares   []Share   `json:"shares,omitempty"`
+}
+
+// ConfigLabel and ConfigFile say where the config document is.
+const (
+	ConfigLabel = "NARUCFG"
+	ConfigFile  = "naru.json"
+)
+
+// Serial numbers by which the guest finds its disks (virtio-blk serial, /sys/block/*/serial).
+const (
+	DiskRoot   = "naru-root"
+	DiskData   = "naru-data"
+	DiskConfig = "naru-config"
+)
+
+// Network is the guest's own address on the user-mode network. All are textual addresses.
+type Network struct {
+	Address string   `json:"address"` // with prefix length: "192.168.127.2/24"
+	Gateway string   `json:"gateway"`
+	DNS     []string `json:"dns"`
+	MTU     int      `json:"mtu"`
+}
+
+// Share is a host folder that the guest mounts at the same path.
+type Share struct {
+	Tag      string `json:"tag"`  // virtiofs or 9p tag
+	Type     string `json:"type"` // "virtiofs" or "9p"
+	Path     string `json:"path"` // absolute, on the host and in the guest
+	ReadOnly bool   `json:"readOnly,omitempty"`
+}
+
+// PublishPath is an endpoint of the engine in machine mode: the host's machine daemon POSTs to it once, with
+// `Connection: Upgrade` and `Upgrade: naru-publish`, and holds the stream. The engine then writes a PublishRequest
+// per line and the host answers each with a PublishReply: a container start returns only after the host listens.
+const PublishPath = "/naru/v1/publish"
+
+// PublishRequest asks the host to listen, or to stop listening, for one published port.
+type PublishRequest struct {
+	ID       uint64 `json:"id"`       // echoed in the reply
+	Op       string `json:"op"`       // "listen" or "close"
+	Protocol string `json:"protocol"` // "tcp"
+	HostIP   string `json:"hostIP"`   // empty: the host's default, which is loopback
+	HostPort uint16 `json:"hostPort"` // 0: any free port, told in the reply
+	Target   string `json:"target"`   // what the host names in Hello.Target, for example "tcp:172.17.0.2:80"
+}
+
+// PublishReply answers a PublishRequest.
+type PublishReply struct {
+	ID       uint64 `json:"id"`
+	HostIP   string `json:"hostIP,omitempty"`   // the address it listens on
+	HostPort uint16 `json:"hostPort,omitempty"` // the port it listens on
+	Error    string `json:"error,omitempty"`    // for example "address already in use"
+}
+
+// InfoPath answers with Info: what Docker's /info has no word for.
+const InfoPath = "/naru/v1/info"
+
+// Info tells where and as what the engine runs.
+type Info struct {
+	Version string  `json:"version"`
+	Mode    string  `json:"mode"`   // ModeDirect or ModeMachine
+	Root    string  `json:"root"`   // the data folder, as the engine sees it
+	Shares  []Share `json:"shares"` // machine mode: the host's folders that can be bind-mounted
+}
+
+// Modes of an engine.
+const (
+	ModeDirect  = "direct"  // on the user's own Linux
+	ModeMachine = "machine" // in the VM
+)

@@ -1,0 +1,34 @@
+package network
+
+import (
+	"net/netip"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+)
+
+// Request is what a container asks of the network when it starts.
+type Request struct {
+	ContainerID string
+	Name        string // container name, without the slash
+	Hostname    string
+	Mode        container.NetworkMode // "default", "bridge", "host", "none", "container:<id>", or a network's name or ID
+	// Settings are the user's wishes per network name; nil for none.
+	Settings map[string]*network.EndpointSettings
+	Ports    network.PortMap // what to publish; host port "" or "0" is any free one
+	// JoinPath is the network namespace of the other container in mode "container:<id>".
+	JoinPath string
+}
+
+// Sandbox is a container's network as it is while it runs.
+type Sandbox struct {
+	// Path is the network namespace to put into the OCI spec; "" means the host's own.
+	Path string
+	// Networks and Ports are for inspect: what the container really has.
+	Networks map[string]*network.EndpointSettings
+	Ports    network.PortMap
+	// Addr is the container's own address for /etc/hosts, invalid when it has none.
+	Addr netip.Addr
+	// Gateway is where `host-gateway` points, invalid when there is none.
+	Gateway netip.Addr
+}
