@@ -16,6 +16,8 @@ type Container struct {
 	Platform   ocispec.Platform
 	Rootfs     string // mounted overlay
 	NetNS      string // network namespace to join; "" is the host's own
+	PIDNS      string // pid and ipc namespaces to join, for the modes "container:<id>"; "" makes new ones
+	IPCNS      string
 	CgroupPath string // "/naru0/<id>"
 	Mounts     []Mount
 	InitPath   string // static init for HostConfig.Init, bind-mounted to /sbin/docker-init; "" for none
