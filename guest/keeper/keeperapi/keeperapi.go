@@ -71,7 +71,7 @@ type Attach struct {
 // Reply answers a Request.
 type Reply struct {
 	Error     string    `json:"error,omitempty"`
-	Class     string    `json:"class,omitempty"`  // "not-found", "conflict", "runtime" or empty (internal)
+	Class     string    `json:"class,omitempty"`  // one of the Class constants, or empty (internal)
 	Stderr    string    `json:"stderr,omitempty"` // class "runtime": what the runtime printed, at most 8 KiB
 	Process   *Process  `json:"process,omitempty"`
 	Processes []Process `json:"processes,omitempty"`
