@@ -144,7 +144,7 @@ func TestSpec(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"HOME=/var/www", "PATH=/bin", "HOSTNAME=box", "TERM=xterm"}; !slices.Equal(s.Process.Env, want) {
+	if want := []string{"PATH=/bin", "HOSTNAME=box", "TERM=xterm", "HOME=/var/www"}; !slices.Equal(s.Process.Env, want) {
 		t.Errorf("environment %q, want %q", s.Process.Env, want)
 	}
 	if s.Linux.Seccomp == nil || len(s.Linux.MaskedPaths) == 0 || len(s.Process.Capabilities.Effective) != 0 {

@@ -109,7 +109,10 @@ func environment(c Container, home string) []string {
 		env = append(env, "TERM=xterm")
 	}
 	env = mergeEnv(env, c.Config.Env)
-	return mergeEnv([]string{"HOME=" + home}, env)
+	if !slices.ContainsFunc(env, func(kv string) bool { return strings.HasPrefix(kv, "HOME=") }) {
+		env = append(env, "HOME="+home)
+	}
+	return env
 }
 
 // mergeEnv returns base with each variable of over replaced or appended. A name without "=" in over removes it.

@@ -1,0 +1,45 @@
+package acceptance
+
+var fileRows = []row{
+	{name: "bind", script: `mkdir -p src && echo text >src/f && naru run --rm -v "$PWD/src":/src $IMG sh -c 'cat /src/f; echo back >/src/g' && cat src/g`, stdout: "text\nback\n"},
+	{name: "bind of the current folder", script: `echo here >f && naru run --rm -v "$PWD":/src -w /src $IMG cat f`, stdout: "here\n"},
+	{name: "relative bind", script: `mkdir -p rel && echo r >rel/f && naru run --rm -v ./rel:/src $IMG cat /src/f`, stdout: "r\n"},
+	{name: "read-only bind", script: `mkdir -p src && naru run --rm -v "$PWD/src":/src:ro $IMG touch /src/x`, stderr: `Read-only file system`, code: 1},
+	{name: "bind by --mount", script: `mkdir -p src && echo m >src/f && naru run --rm --mount type=bind,source="$PWD/src",target=/src,readonly $IMG cat /src/f`, stdout: "m\n"},
+	{name: "bind of a file", script: `echo one >file && naru run --rm -v "$PWD/file":/etc/motd $IMG cat /etc/motd`, stdout: "one\n"},
+	{name: "owner of what a container makes", script: `rm -rf own && mkdir -m 777 own && naru run --rm -u 1234:77 -v "$PWD/own":/o $IMG touch /o/f && stat -c %u:%g own/f`, stdout: "1234:77\n"},
+	{name: "missing source with -v is made", script: `rm -rf fresh && naru run --rm -v "$PWD/fresh":/f $IMG sh -c 'ls /f | wc -l' && test -d fresh && echo made`, stdout: "0\nmade\n"},
+	{name: "missing source with --mount", script: `naru run --rm --mount type=bind,source="$PWD/nothing",target=/f $IMG true`, stderr: `naru: error: .*bind source path does not exist: .*/nothing`, code: 125},
+	{name: "volume outlives its container", script: `naru volume create $N >/dev/null; naru run --rm -v $N:/d $IMG sh -c 'echo kept >/d/f' && naru run --rm -v $N:/d:ro $IMG cat /d/f; naru volume rm $N`, stdout: "kept\n$N\n"},
+	{name: "new volume has the image's content", script: `naru run --rm -v $N:/etc/default $IMG ls /etc/default >a; naru run --rm $IMG ls /etc/default >b; cmp a b && test -s a && echo same; naru volume rm $N >/dev/null`, stdout: "same\n"},
+	{name: "volume in use", script: `naru run -d --name $N -v $N:/d $IMG sleep 1000 >/dev/null; naru volume rm $N; echo $?; naru rm -f $N >/dev/null; naru volume rm $N`, stdout: "1\n$N\n", stderr: `volume is in use`},
+	{name: "volume list and inspect", script: `naru volume create --label a=b $N >/dev/null && naru volume ls -q -f name=$N && naru volume inspect -f '{{.Driver}} {{.Labels.a}}' $N && naru volume rm $N`, stdout: "$N\nlocal b\n$N\n"},
+	{name: "anonymous volume goes with --rm", script: `naru volume ls -q >a; naru run --rm -v /data $IMG touch /data/x; naru volume ls -q >b; cmp a b && echo gone`, stdout: "gone\n"},
+	{name: "tmpfs", script: `naru run --rm --tmpfs /t:size=1m,mode=1770 $IMG sh -c 'stat -f -c %T /t; stat -c %a /t; head -c 2000000 /dev/zero >/t/f'`, stdout: "tmpfs\n1770\n", stderr: `No space left`, code: 1},
+	{name: "read-only root", script: `naru run --rm --read-only --tmpfs /tmp $IMG sh -c 'touch /tmp/ok && echo ok; touch /no'`, stdout: "ok\n", stderr: `Read-only file system`, code: 1},
+	{name: "writable layer is the container's own", script: `naru run --rm $IMG sh -c 'echo changed >/etc/motd; cat /etc/motd'; naru run --rm $IMG cat /etc/motd`, stdout: "changed\nwelcome\n"},
+	{name: "writable layer outlives a stop", script: `naru run --name $N $IMG sh -c 'test -e /f && echo again; touch /f' && naru start -a $N`, stdout: "again\n"},
+	{name: "deleted files of the image", script: `naru run --rm $IMG sh -c 'rm /etc/motd; ls /etc/motd'`, stderr: `No such file`, code: 2},
+}
+
+var networkRows = []row{
+	{name: "no network", script: `naru run --rm --network none $IMG sh -c 'ls /sys/class/net'`, stdout: "lo\n"},
+	{name: "own interface", script: `naru run --rm $IMG sh -c 'ls /sys/class/net; cat /sys/class/net/eth0/operstate'`, stdout: "eth0\nlo\nup\n"},
+	{name: "hosts file", script: `naru run --rm --hostname box --add-host db:10.1.2.3 $IMG sh -c 'grep -c box /etc/hosts; grep db /etc/hosts'`, stdout: "1\n10.1.2.3\tdb\n"},
+	{name: "resolver", script: `naru run --rm --dns 10.9.8.7 --dns-search example.test --dns-option ndots:3 $IMG sh -c 'grep -v "^#" /etc/resolv.conf | grep .'`, stdout: "nameserver 10.9.8.7\nsearch example.test\noptions ndots:3\n"},
+	{name: "published port", script: ping(`-p 127.0.0.1::6379`), stdout: "+PONG\r\n"},
+	{name: "published port, exact", script: `P=$(python3 -c 'import socket; s=socket.socket(); s.bind(("127.0.0.1",0)); print(s.getsockname()[1])'); naru run -d --name $N -p 127.0.0.1:$P:6379 $IMG redis-server --protected-mode no >/dev/null && test "$(naru inspect -f '{{(index (index .NetworkSettings.Ports "6379/tcp") 0).HostPort}}' $N)" = $P && echo same`, stdout: "same\n"},
+	{name: "port in use", script: `naru run -d --name $N -p 127.0.0.1::6379 $IMG redis-server >/dev/null; P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "6379/tcp") 0).HostPort}}' $N); naru run -d --name ${N}b -p 127.0.0.1:$P:6379 $IMG redis-server >out; echo $?; naru ps -a -f name=${N}b --format '{{.Status}}'`, stdout: "125\nCreated\n", stderr: `naru: error: .*(port is already allocated|address already in use)`},
+	{name: "port is free again", script: `naru run -d --name $N -p 127.0.0.1::6379 $IMG redis-server >/dev/null; P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "6379/tcp") 0).HostPort}}' $N); naru rm -f $N >/dev/null; naru run --rm -p 127.0.0.1:$P:6379 $IMG echo free`, stdout: "free\n"},
+	{name: "containers reach each other", script: `naru run -d --name $N $IMG redis-server --protected-mode no >/dev/null; IP=$(naru inspect -f '{{.NetworkSettings.Networks.bridge.IPAddress}}' $N); naru run --rm -e IP=$IP $IMG bash -c 'until exec 3<>/dev/tcp/$IP/6379; do sleep 0.1; done 2>/dev/null; echo PING >&3; head -n 1 <&3'`, stdout: "+PONG\r\n"},
+	{name: "network of another container", script: `naru run -d --name $N $IMG redis-server >/dev/null; naru run --rm --network container:$N $IMG bash -c 'until exec 3<>/dev/tcp/127.0.0.1/6379; do sleep 0.1; done 2>/dev/null; echo PING >&3; head -n 1 <&3'`, stdout: "+PONG\r\n"},
+	{name: "networks", script: `naru network ls --format '{{.Name}} {{.Driver}}' | sort; naru network inspect -f '{{.Driver}}' bridge`, stdout: "bridge bridge\nhost host\nnone null\nbridge\n"},
+}
+
+// ping starts Redis with the given flags and asks it through its published port, from the host.
+func ping(flags string) string {
+	return `naru run -d --name $N ` + flags + ` $IMG redis-server --protected-mode no >/dev/null
+naru exec $N bash -c 'until exec 3<>/dev/tcp/127.0.0.1/6379; do sleep 0.1; done 2>/dev/null'
+P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "6379/tcp") 0).HostPort}}' $N)
+exec 3<>/dev/tcp/127.0.0.1/$P; echo PING >&3; head -n 1 <&3`
+}

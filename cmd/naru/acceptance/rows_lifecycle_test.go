@@ -1,0 +1,65 @@
+package acceptance
+
+var lifecycleRows = []row{
+	{name: "create, start, wait, logs", script: `naru create --name $N $IMG sh -c 'echo ran; exit 4' >/dev/null && naru start $N && naru wait $N && naru logs $N`, stdout: "$N\n4\nran\n"},
+	{name: "start attached", script: `naru create --name $N $IMG sh -c 'echo ran; exit 4' >/dev/null && naru start -a $N`, stdout: "ran\n", code: 4},
+	{name: "logs keep the streams apart", script: `naru run --name $N $IMG sh -c 'echo o; echo e >&2' >/dev/null 2>&1; naru logs $N 2>/dev/null; naru logs $N 2>&1 >/dev/null`, stdout: "o\ne\n"},
+	{name: "logs of the end", script: `naru run --name $N $IMG seq 1000 >/dev/null; naru logs --tail 2 $N`, stdout: "999\n1000\n"},
+	{name: "logs with times", script: `naru run --name $N $IMG echo x >/dev/null; naru logs -t $N | grep -cE '^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z x$'`, stdout: "1\n"},
+	{name: "logs since", script: `naru run --name $N $IMG echo x >/dev/null; naru logs --since 1h $N; naru logs --until 1h $N`, stdout: "x\n"},
+	{name: "logs follow to the end", script: `naru run -d --name $N $IMG sh -c 'i=0; while [ $i -lt 20 ]; do echo $i; i=$((i+1)); sleep 0.05; done' >/dev/null; naru logs -f $N | tail -1`, stdout: "19\n"},
+	{name: "attach", script: `naru run -d -i --name $N $IMG sh -c 'read l; echo got $l' >/dev/null; naru attach $N`, stdin: "line\n", stdout: "got line\n"},
+	{name: "stop is graceful", script: `naru run -d --name $N $IMG bash -c 'trap "exit 3" TERM; touch /ready; while :; do sleep 0.1; done' >/dev/null; ` + untilReady + ` naru stop $N; naru wait $N`, stdout: "$N\n3\n"},
+	{name: "stop in the end kills", script: `naru run -d --name $N $IMG bash -c 'trap "" TERM; touch /ready; while :; do sleep 0.1; done' >/dev/null; ` + untilReady + ` naru stop -t 1 $N; naru wait $N`, stdout: "$N\n137\n"},
+	{name: "stop signal", script: `naru run -d --stop-signal USR1 --name $N $IMG bash -c 'trap "exit 8" USR1; touch /ready; while :; do sleep 0.1; done' >/dev/null; ` + untilReady + ` naru stop $N; naru wait $N`, stdout: "$N\n8\n"},
+	{name: "kill with a signal", script: `naru run -d --name $N $IMG bash -c 'trap "exit 6" HUP; touch /ready; while :; do sleep 0.1; done' >/dev/null; ` + untilReady + ` naru kill -s HUP $N; naru wait $N`, stdout: "$N\n6\n"},
+	{name: "signals are passed on", script: `naru run --cidfile $N.cid --name $N $IMG bash -c 'trap "exit 5" TERM; touch /ready; while :; do sleep 0.1; done' & P=$!; until test -s $N.cid && naru exec $N test -e /ready; do sleep 0.1; done 2>/dev/null; kill -TERM $P; wait $P; echo $?; rm $N.cid`, stdout: "5\n"},
+	{name: "restart", script: `naru run -d --name $N $IMG sh -c 'echo start; exec sleep 1000' >/dev/null; naru restart -t 0 $N; naru inspect -f '{{.State.Running}}' $N; naru stop -t 0 $N >/dev/null; naru logs $N`, stdout: "$N\ntrue\nstart\nstart\n"},
+	{name: "restart on failure", script: `naru run -d --restart on-failure:2 --name $N $IMG sh -c 'echo x; exit 1' >/dev/null; timeout 60 bash -c 'until [ "$(naru inspect -f "{{.RestartCount}} {{.State.Status}}" '$N')" = "2 exited" ]; do sleep 0.1; done'; naru logs $N`, stdout: "x\nx\nx\n"},
+	{name: "remove while it runs", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null; naru rm $N; echo $?; naru rm -f $N`, stdout: "1\n$N\n", stderr: `naru: error: .*container is running`},
+	{name: "--rm leaves nothing", script: `naru run --rm --name $N $IMG true; naru ps -a -q -f name=$N | wc -l`, stdout: "0\n"},
+	{name: "rename", script: `naru create --name $N $IMG true >/dev/null; naru rename $N ${N}b; naru inspect -f '{{.Name}}' ${N}b`, stdout: "/${N}b\n"},
+	{name: "state in inspect", script: `naru run --name $N $IMG sh -c 'exit 3'; naru inspect -f '{{.State.Status}} {{.State.ExitCode}} {{.State.Running}} {{.State.OOMKilled}}' $N`, stdout: "exited 3 false false\n"},
+	{name: "events", script: `naru run --rm --name $N $IMG true; naru events --since 10m --until 0s -f container=$N --format '{{.Action}}' | tr '\n' ' '`, stdout: "create attach start die destroy "},
+	{name: "wait for several", script: `naru run -d --name $N $IMG sh -c 'exit 1' >/dev/null; naru run -d --name ${N}b $IMG sh -c 'exit 2' >/dev/null; naru wait $N ${N}b`, stdout: "1\n2\n"},
+}
+
+// untilReady waits for the file /ready in the container.
+const untilReady = `naru exec $N bash -c 'until test -e /ready; do sleep 0.05; done';`
+
+var listRows = []row{
+	{name: "ps filters", script: `naru run -d --name $N --label k=v $IMG sleep 1000 >/dev/null; naru create --name ${N}b --label k=v $IMG true >/dev/null; naru ps -f label=k=v --format '{{.Names}} {{.State}}'; naru ps -a -f label=k --format '{{.Names}}' | sort; naru ps -a -f status=created -f name=$N --format '{{.Names}} {{.Status}}'`, stdout: "$N running\n$N\n${N}b\n${N}b Created\n"},
+	{name: "ps table", script: `naru ps -f name=nothing`, stdout: "CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES\n"},
+	{name: "ps by prefix of the ID", script: `ID=$(naru create --name $N $IMG true); naru inspect -f '{{.Name}}' ${ID:0:12}`, stdout: "/$N\n"},
+	{name: "ps exited", script: `naru run --name $N $IMG sh -c 'exit 3'; naru ps -a -f name=$N -f exited=3 --format '{{.Names}}'`, stdout: "$N\n"},
+	{name: "version", script: `naru version --format '{{.Server.Os}} {{.Server.APIVersion}}'`, stdout: "linux 1.56\n"},
+}
+
+var imageRows = []row{
+	{name: "tag and remove", script: `naru tag $IMG mine/$N:v1 && naru images --format '{{.Repository}}:{{.Tag}}' mine/$N && naru rmi mine/$N:v1`, stdout: "mine/$N:v1\nUntagged: mine/$N:v1\n"},
+	{name: "import and run", script: `naru run --rm $IMG tar -C / -c bin lib lib64 usr/bin usr/lib/x86_64-linux-gnu/libc.so.6 usr/lib64/ld-linux-x86-64.so.2 usr/lib/x86_64-linux-gnu/libtinfo.so.6 2>/dev/null | naru import -c 'CMD ["bash", "-c", "echo imported"]' - im/$N >/dev/null && naru run --rm im/$N; naru rmi -f im/$N >/dev/null`, stdout: "imported\n"},
+	{name: "image inspect", script: `naru image inspect -f '{{.Os}} {{.Architecture}} {{index .Config.Labels "program"}} {{len .RootFS.Layers}}' $IMG`, stdout: "linux amd64 redis-server 2\n"},
+	{name: "image in use", script: `naru tag $IMG use/$N; naru create --name $N use/$N true >/dev/null; naru rmi use/$N >/dev/null && naru ps -a -f name=$N -q | wc -l; naru rmi $(naru inspect -f '{{.Image}}' $N)`, stdout: "1\n", stderr: `conflict`, code: 1},
+	{name: "pull again", script: `naru pull $IMG | tail -2`, stdout: "Status: Image is up to date for $IMG:latest\n$IMG:latest\n"},
+	{name: "hello", script: `naru run --rm hello >out && grep -c . out >/dev/null && echo told`, stdout: "told\n"},
+}
+
+var errorRows = []row{
+	{name: "command not found", script: `naru run --name $N $IMG nosuch`, stderr: `naru: error: .*exec: "nosuch": executable file not found in \$PATH`, code: 127},
+	{name: "command not executable", script: `naru run --rm $IMG /etc/motd`, stderr: `naru: error: .*permission denied`, code: 126},
+	{name: "unknown image", script: `naru run --rm $REG/nosuch true`, stderr: `Unable to find image '$REG/nosuch:latest' locally\n(.|\n)*naru: error: `, code: 125},
+	{name: "registry down", script: `naru run --rm 127.0.0.1:1/x true`, stderr: `naru: error: .*127.0.0.1:1`, code: 125},
+	{name: "name in use", script: `naru create --name $N $IMG true >/dev/null; naru run --name $N $IMG true`, stderr: `naru: error: Conflict. The container name "/$N" is already in use by container`, code: 125},
+	{name: "bad name", script: `naru run --name 'a b' $IMG true`, stderr: `naru: error: Invalid container name \(a b\)`, code: 125},
+	{name: "bad flag", script: `naru run --nosuch $IMG true`, stderr: `naru: error: unknown flag: --nosuch\nnaru: hint: `, code: 125},
+	{name: "bad memory", script: `naru run -m 1k $IMG true`, stderr: `naru: error: Minimum memory limit allowed is 6MB`, code: 125},
+	{name: "bad capability", script: `naru run --cap-add nosuch $IMG true`, stderr: `naru: error: invalid capability: "nosuch"`, code: 125},
+	{name: "bad user", script: `naru run --rm -u nosuch $IMG true`, stderr: `naru: error: .*unable to find user nosuch`, code: 125},
+	{name: "no such container", script: `naru rm nosuch; naru logs nosuch; naru start nosuch`, stderr: `No such container: nosuch`, code: 1},
+	{name: "unknown command", script: `naru rnu`, stderr: `naru: error: unknown command "rnu"`, code: 1},
+	{name: "another platform", script: `naru pull --platform linux/s390x $IMG`, stderr: `naru: error: .*linux/s390x`, code: 1},
+	{name: "corrupt archive", script: `head -c 100000 /dev/urandom | naru load`, stderr: `naru: error: `, code: 1},
+	{name: "corrupt import", script: `head -c 100000 /dev/urandom | naru import - bad/$N; naru images -q bad/$N`, stderr: `naru: error: `},
+	{name: "nothing is left by a failed run", script: `naru run --rm --name $N $IMG nosuch 2>/dev/null; naru ps -aq -f name=$N | wc -l; naru run --rm --name $N $IMG echo again`, stdout: "0\nagain\n"},
+	{name: "not served yet", script: `naru run --rm --userns private $IMG true`, stderr: `naru: error: .*(userns|USER)`, code: 125},
+}
