@@ -1,0 +1,93 @@
+package acceptance
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// server answers each connection with the version of the python3 that runs it.
+const server = `import socket, sys
+s = socket.create_server(("", 8000))
+while True:
+    c, _ = s.accept()
+    c.sendall(("%d.%d\n" % sys.version_info[:2]).encode())
+    c.close()`
+
+// TestSideBySide: two versions of one program, installed, reachable at once, and removed without a trace.
+func TestSideBySide(t *testing.T) {
+	for _, name := range contexts {
+		t.Run(name, func(t *testing.T) {
+			w := inContext(t, name)
+			reg := registry(t)
+			w.sh(t, "naru rm -f $(naru ps -aq) 2>/dev/null; naru rmi -f $(naru images -q) 2>/dev/null; naru volume prune -f >/dev/null 2>&1; naru volume ls -q | xargs -r naru volume rm >/dev/null; true")
+			before := census(t, w, nil)
+			for suite, version := range map[string]string{"bookworm": "3.11", "trixie": "3.13"} {
+				w.sh(t, "naru pull -q "+reg+"/"+suite)
+				w.sh(t, "naru run -d --name "+suite+" -p 127.0.0.1::8000 -v data-"+suite+":/data "+reg+"/"+suite+` python3 -c "$CODE"`, "CODE="+server)
+				got := w.sh(t, `P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "8000/tcp") 0).HostPort}}' `+suite+`)
+naru exec `+suite+` bash -c 'until exec 3<>/dev/tcp/127.0.0.1/8000; do sleep 0.1; done 2>/dev/null'
+exec 3<>/dev/tcp/127.0.0.1/$P; head -n 1 <&3`)
+				if got != version {
+					t.Errorf("%s: %q answers, want %s", suite, got, version)
+				}
+			}
+			if got := w.sh(t, "naru ps -q | wc -l"); got != "2" {
+				t.Errorf("%s containers are up, want both", got)
+			}
+			for _, suite := range []string{"bookworm", "trixie"} {
+				w.sh(t, "naru rm -f "+suite+" && naru rmi "+reg+"/"+suite+" && naru volume rm data-"+suite)
+			}
+			census(t, w, before)
+		})
+	}
+}
+
+// census counts what an installation holds: files, mounts, namespaces, links, nftables elements, cgroups and
+// processes. With want it waits until they are equal: what is removed may go after the command has returned, and the
+// pool of ready namespaces is filled again meanwhile.
+func census(t *testing.T, w *world, want map[string]string) map[string]string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for {
+		got := count(t, w)
+		different := ""
+		for what := range want {
+			if got[what] != want[what] {
+				different += what + ":\nbefore\n" + want[what] + "\nafter\n" + got[what] + "\n"
+			}
+		}
+		if different == "" {
+			return got
+		}
+		select {
+		case <-ctx.Done():
+			t.Error("something was left behind: " + different)
+			return got
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+func count(t *testing.T, w *world) map[string]string {
+	t.Helper()
+	data := "/var/lib/naru"
+	if w.context == "direct" {
+		data = w.home + "/engine"
+	}
+	script := strings.ReplaceAll(`
+echo @files; cd DATA && find . -path ./run -prune -o -type f -print | grep -vE '\.(log|journal|db)(\.1)?$|/ingest/|^./exits' | sort
+echo @run; find run -maxdepth 2 | grep -vE 'netns/|crun/\.' | sort
+echo @mounts; awk '{print $5}' /proc/self/mountinfo | grep -v netns/ | sort
+echo @links; ls /sys/class/net | grep -v '^veth\|^naru.*-' | wc -l
+echo @cgroups; find /sys/fs/cgroup -type d | grep naru | sort
+echo @processes; for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -E '^python3|/crun|conmon' ; done | wc -l`, "DATA", data)
+	counts := map[string]string{}
+	for _, part := range strings.Split(w.inside(t, script), "@")[1:] {
+		what, list, _ := strings.Cut(part, "\n")
+		counts[what] = list
+	}
+	return counts
+}
