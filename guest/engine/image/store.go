@@ -2,14 +2,41 @@ package image
 
 import (
 	"context"
-	"io"
+	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
 
-	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/image"
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/containerd/v2/plugins/content/local"
+	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
+	"github.com/containerd/log"
+	"github.com/moby/moby/api/types/events"
+	"go.etcd.io/bbolt"
 
 	"naru/guest/engine/event"
 )
+
+// Namespace is the containerd namespace of everything in the store.
+const Namespace = "naru"
+
+// snapshotterName must be this one: containerd's unpacker knows by it that layers unpacked in parallel, without
+// their parent, need overlay whiteouts.
+const snapshotterName = "overlayfs"
+
+// cleanupTime bounds what is done after an operation's context has ended.
+const cleanupTime = 10 * time.Second
+
+// leaseTime is how long the collector spares what an operation made when the operation never ends.
+const leaseTime = 24 * time.Hour
 
 // Options opens a Store.
 type Options struct {
@@ -18,77 +45,164 @@ type Options struct {
 	HelloPath string
 	Events    *event.Bus   // nil for none
 	Log       *slog.Logger // nil for none
-	// InUse tells which containers were made from an image. It is called without any lock of the Store's held. nil: none.
+	// InUse tells which containers were made from an image. It is called without any lock of the Store's held, also
+	// from the collector's goroutine. nil: none.
 	InUse func(imageID string) []Use
 }
 
 // Store holds the images of one engine. Safe for concurrent use.
-type Store struct{}
+type Store struct {
+	o         Options
+	log       *slog.Logger
+	bolt      *bbolt.DB
+	db        *metadata.DB
+	content   content.Store
+	snaps     snapshots.Snapshotter // namespaced by db
+	overlay   snapshots.Snapshotter // below snaps; closed with the store
+	images    images.Store
+	leases    leases.Manager
+	index     index
+	names     sync.Mutex // held while the records of names are changed
+	keys      keyLocks   // one unpack of a chain, one fetch of a blob at a time
+	hello     sync.Mutex // held while the hello image is made
+	collector collector
+}
 
 // Open opens the store in o.Root, making it when it is new, and drops what an interrupted operation left behind.
-func Open(ctx context.Context, o Options) (*Store, error) { return nil, errdefs.ErrNotImplemented }
-
-// Close waits for the garbage collector and closes the databases.
-func (s *Store) Close() error { return nil }
-
-// Resolve finds an image by name[:tag], name@digest, ID or unique prefix of an ID. Not found is
-// errdefs.ErrNotFound with "No such image: x:latest".
-func (s *Store) Resolve(ctx context.Context, ref string) (*Image, error) {
-	return nil, errdefs.ErrNotImplemented
+// It waits at most 5 s for another process that has the store open.
+func Open(ctx context.Context, o Options) (_ *Store, err error) {
+	if err := log.SetLevel("error"); err != nil { // containerd's chatter; what matters is in the errors
+		return nil, err
+	}
+	s := &Store{o: o, log: o.Log}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.o.HelloPath == "" {
+		if exe, err := os.Executable(); err == nil {
+			s.o.HelloPath = filepath.Join(filepath.Dir(exe), "naru-hello")
+		}
+	}
+	defer func() {
+		if err != nil {
+			s.closeStores()
+			err = fmt.Errorf("open image store: %w", err)
+		}
+	}()
+	if err := s.openStores(ctx); err != nil {
+		return nil, err
+	}
+	ctx = s.context(ctx)
+	stale, err := s.dropStaleLeases(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.loadIndex(ctx); err != nil {
+		return nil, err
+	}
+	s.collector.start(s)
+	if stale {
+		s.collector.trigger()
+	}
+	return s, nil
 }
 
-// Layers returns the overlay lower directories of an image, topmost first. They stay valid while the image exists
-// or Options.InUse names a container of it. Cached: after the first call for an image it reads memory only.
-func (s *Store) Layers(ctx context.Context, imageID string) ([]string, error) {
-	return nil, errdefs.ErrNotImplemented
+func (s *Store) openStores(ctx context.Context) error {
+	if err := os.MkdirAll(s.o.Root, 0o700); err != nil {
+		return err
+	}
+	cs, err := local.NewStore(filepath.Join(s.o.Root, "content"))
+	if err != nil {
+		return err
+	}
+	// The label carries the path of a layer's files, so that Layers needs no mount and no write.
+	s.overlay, err = overlay.NewSnapshotter(filepath.Join(s.o.Root, "snapshots"),
+		overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
+	if err != nil {
+		return err
+	}
+	s.bolt, err = bbolt.Open(filepath.Join(s.o.Root, "meta.db"), 0o600, &bbolt.Options{
+		Timeout:        5 * time.Second,
+		NoFreelistSync: true, // one page less to sync in each transaction; rebuilt when opened
+		NoStatistics:   true,
+	})
+	if err != nil {
+		return fmt.Errorf("open meta.db: %w", err)
+	}
+	s.db = metadata.NewDB(s.bolt, cs, map[string]snapshots.Snapshotter{snapshotterName: s.overlay})
+	if err := s.db.Init(ctx); err != nil {
+		return fmt.Errorf("init meta.db: %w", err)
+	}
+	s.content = s.db.ContentStore()
+	s.snaps = s.db.Snapshotter(snapshotterName)
+	s.images = metadata.NewImageStore(s.db)
+	s.leases = metadata.NewLeaseManager(s.db)
+	return nil
 }
 
-// Released tells the store that a container of the image is gone, so that an image which was deleted by force while
-// it was in use can go too. Cheap and never blocking.
-func (s *Store) Released(imageID string) {}
-
-// Pull fetches and unpacks an image, and names it. An error before the first Progress call carries the class for an
-// HTTP status.
-func (s *Store) Pull(ctx context.Context, o PullOptions) (*Image, error) {
-	return nil, errdefs.ErrNotImplemented
+// dropStaleLeases removes the leases of operations that a previous process did not end, and tells whether there
+// were any: then the collector has work.
+func (s *Store) dropStaleLeases(ctx context.Context) (bool, error) {
+	list, err := s.leases.List(ctx)
+	if err != nil {
+		return false, fmt.Errorf("list leases: %w", err)
+	}
+	for _, l := range list {
+		if err := s.leases.Delete(ctx, l); err != nil {
+			return false, fmt.Errorf("drop lease: %w", err)
+		}
+	}
+	return len(list) > 0, nil
 }
 
-// List returns all images that match, newest first.
-func (s *Store) List(ctx context.Context, o ListOptions) ([]image.Summary, error) {
-	return nil, errdefs.ErrNotImplemented
+// Close waits for the garbage collector and closes the databases. No operation may be under way.
+func (s *Store) Close() error {
+	s.collector.stop()
+	return s.closeStores()
 }
 
-// Inspect describes one image.
-func (s *Store) Inspect(ctx context.Context, ref string) (*image.InspectResponse, error) {
-	return nil, errdefs.ErrNotImplemented
+func (s *Store) closeStores() error {
+	var errs []error
+	if s.bolt != nil {
+		errs = append(errs, s.bolt.Close())
+	}
+	if s.overlay != nil {
+		errs = append(errs, s.overlay.Close())
+	}
+	return errors.Join(errs...)
 }
 
-// History tells how an image was made, newest step first.
-func (s *Store) History(ctx context.Context, ref string) ([]image.HistoryResponseItem, error) {
-	return nil, errdefs.ErrNotImplemented
+func (s *Store) context(ctx context.Context) context.Context {
+	return namespaces.WithNamespace(ctx, Namespace)
 }
 
-// Tag gives an image another name: repo, and tag ("latest" when empty).
-func (s *Store) Tag(ctx context.Context, ref, repo, tag string) error {
-	return errdefs.ErrNotImplemented
+// leased returns a context under which all content and snapshots made are kept from the collector until done is
+// called. The records made meanwhile keep them from then on; the rest is collected.
+func (s *Store) leased(ctx context.Context) (_ context.Context, done func(), err error) {
+	ctx = s.context(ctx)
+	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
+	if err != nil {
+		return nil, nil, fmt.Errorf("create lease: %w", err)
+	}
+	return leases.WithLease(ctx, l.ID), func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+		defer cancel()
+		if err := s.leases.Delete(ctx, l); err != nil {
+			s.log.Warn("drop lease", "error", err)
+		}
+		s.collector.trigger()
+	}, nil
 }
 
-// Delete removes a name, and the image with its last name.
-func (s *Store) Delete(ctx context.Context, ref string, o DeleteOptions) ([]image.DeleteResponse, error) {
-	return nil, errdefs.ErrNotImplemented
+func (s *Store) emit(action events.Action, id string, attributes map[string]string) {
+	if s.o.Events != nil {
+		s.o.Events.Emit(events.ImageEventType, action, id, attributes)
+	}
 }
 
-// Prune removes images no container uses: those without a name, or all.
-func (s *Store) Prune(ctx context.Context, all bool) (*image.PruneReport, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Load reads images from an archive as `docker save` or OCI tools write it; plain, gzip, zstd or bzip2.
-func (s *Store) Load(ctx context.Context, r io.Reader, progress Progress) ([]*Image, error) {
-	return nil, errdefs.ErrNotImplemented
-}
-
-// Import makes an image with one layer from a file system archive; plain, gzip, zstd or bzip2.
-func (s *Store) Import(ctx context.Context, r io.Reader, o ImportOptions) (*Image, error) {
-	return nil, errdefs.ErrNotImplemented
+func (s *Store) inUse(imageID string) []Use {
+	if s.o.InUse == nil {
+		return nil
+	}
+	return s.o.InUse(imageID)
 }

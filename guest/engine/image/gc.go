@@ -1,0 +1,109 @@
+package image
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// gcDelay is how long the collector waits for more work to come before it runs, so that removing ten images is one
+// collection.
+const gcDelay = 500 * time.Millisecond
+
+// collector runs the garbage collection in a goroutine of its own, some time after it was triggered.
+type collector struct {
+	wake   chan struct{}
+	cancel context.CancelFunc
+	done   chan struct{}
+	run    sync.Mutex // held while one collection runs
+}
+
+func (c *collector) start(s *Store) {
+	ctx, cancel := context.WithCancel(s.context(context.Background()))
+	c.wake, c.cancel, c.done = make(chan struct{}, 1), cancel, make(chan struct{})
+	go func() {
+		defer close(c.done)
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-c.wake:
+			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(gcDelay):
+			}
+			if err := s.Collect(ctx); err != nil && ctx.Err() == nil {
+				s.log.Warn("collect garbage", "error", err)
+			}
+		}
+	}()
+}
+
+// trigger asks for a collection soon. It never blocks.
+func (c *collector) trigger() {
+	select {
+	case c.wake <- struct{}{}:
+	default: // one is asked for already
+	}
+}
+
+func (c *collector) stop() {
+	if c.cancel != nil {
+		c.cancel()
+		<-c.done
+	}
+}
+
+// Collect removes, now, all content and snapshots that no image and no running operation needs. When it returns
+// their space is free.
+func (s *Store) Collect(ctx context.Context) error {
+	s.collector.run.Lock()
+	defer s.collector.run.Unlock()
+	ctx = s.context(ctx)
+	if err := s.dropHeld(ctx); err != nil {
+		return err
+	}
+	if _, err := s.db.GarbageCollect(ctx); err != nil {
+		return fmt.Errorf("collect garbage: %w", err)
+	}
+	return nil
+}
+
+// Released tells the store that a container of the image is gone, so that an image which was deleted by force while
+// it was in use can go too. Cheap and never blocking.
+func (s *Store) Released(imageID string) {
+	if s.index.isHeld(imageID) {
+		s.collector.trigger()
+	}
+}
+
+// dropHeld removes the records of deleted images that no container needs any more.
+func (s *Store) dropHeld(ctx context.Context) error {
+	var remove []string
+	for _, r := range s.index.list() {
+		if strings.HasPrefix(r.name, heldPrefix) && len(s.inUse(r.id())) == 0 {
+			remove = append(remove, r.name)
+		}
+	}
+	if len(remove) == 0 {
+		return nil
+	}
+	s.names.Lock()
+	defer s.names.Unlock()
+	return s.commit(ctx, nil, remove)
+}
+
+// freeBytes is the free space of the file system that holds dir; 0 when it cannot be told.
+func freeBytes(dir string) uint64 {
+	var st unix.Statfs_t
+	if err := unix.Statfs(dir, &st); err != nil {
+		return 0
+	}
+	return st.Bavail * uint64(st.Bsize)
+}

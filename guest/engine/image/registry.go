@@ -1,0 +1,128 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"syscall"
+
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	remoteerrors "github.com/containerd/containerd/v2/core/remotes/errors"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/moby/moby/api/types/registry"
+)
+
+// newResolver talks to the registry of one pull. Credentials go to that registry and to the token server it names,
+// to nobody else.
+func newResolver(auth registry.AuthConfig) remotes.Resolver {
+	return docker.NewResolver(docker.ResolverOptions{
+		Headers: http.Header{"User-Agent": {"naru"}},
+		Hosts: func(host string) ([]docker.RegistryHost, error) {
+			h := docker.RegistryHost{
+				Client:       &http.Client{Transport: docker.DefaultHTTPTransport(nil)},
+				Host:         host,
+				Scheme:       "https",
+				Path:         "/v2",
+				Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+			}
+			if host == "docker.io" {
+				h.Host = "registry-1.docker.io"
+			}
+			if isLoopback(host) {
+				h.Scheme = "http"
+			}
+			if auth.RegistryToken != "" {
+				h.Header = http.Header{"Authorization": {"Bearer " + auth.RegistryToken}}
+				return []docker.RegistryHost{h}, nil
+			}
+			h.Authorizer = docker.NewDockerAuthorizer(docker.WithAuthClient(h.Client),
+				docker.WithAuthCreds(func(asked string) (string, string, error) {
+					if asked != h.Host {
+						return "", "", nil
+					}
+					if auth.IdentityToken != "" {
+						return "", auth.IdentityToken, nil
+					}
+					return auth.Username, auth.Password, nil
+				}))
+			return []docker.RegistryHost{h}, nil
+		},
+	})
+}
+
+// isLoopback tells whether a registry's host[:port] is this machine, by name or address alone: only then is plain
+// HTTP spoken. "localhost.example.com" or a name that resolves to 127.0.0.1 is not.
+func isLoopback(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if host == "localhost" {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback() && ip.Zone() == ""
+}
+
+// registryError gives an error of a pull Docker's words and the class for its HTTP status.
+func registryError(ctx context.Context, named reference.Named, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	familiar, name := reference.FamiliarString(named), reference.FamiliarName(named)
+	var status remoteerrors.ErrUnexpectedStatus
+	var dial *url.Error
+	switch {
+	case errors.Is(err, docker.ErrInvalidAuthorization):
+		return denied(name)
+	case errors.As(err, &status):
+		switch status.StatusCode {
+		case http.StatusUnauthorized, http.StatusForbidden:
+			return denied(name)
+		case http.StatusTooManyRequests:
+			return errdefs.ErrResourceExhausted.WithMessage("toomanyrequests: the registry limits the rate of pulls of " + name)
+		}
+		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("registry answered %s to %s %s",
+			status.Status, status.RequestMethod, redacted(status.RequestURL)))
+	case errors.As(err, &dial):
+		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s %q: %s", dial.Op, redacted(dial.URL), dial.Err))
+	case errdefs.IsNotFound(err):
+		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("manifest for %s not found: manifest unknown: manifest unknown", familiar))
+	}
+	return storeError(err)
+}
+
+func denied(name string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("pull access denied for %s, repository does not exist or may "+
+		"require 'docker login': denied: requested access to the resource is denied", name))
+}
+
+// redacted is an address without its query, which may carry a signature.
+func redacted(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	u.RawQuery = ""
+	return u.Redacted()
+}
+
+// storeError shortens what containerd says about a full disk or wrong content.
+func storeError(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOSPC):
+		return errdefs.ErrResourceExhausted.WithMessage("write image: no space left on device")
+	case errors.Is(err, syscall.EDQUOT):
+		return errdefs.ErrResourceExhausted.WithMessage("write image: disk quota exceeded")
+	}
+	return err
+}

@@ -1,0 +1,220 @@
+package image
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/diff/apply"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/core/unpack"
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/semaphore"
+)
+
+// Layers of one image that are fetched, and unpacked, at once.
+const (
+	fetchesAtOnce = 4
+	unpacksAtOnce = 3
+)
+
+// tree is a manifest with what hangs from it, as far as it was read.
+type tree struct {
+	desc     ocispec.Descriptor
+	manifest ocispec.Manifest
+	config   ocispec.Image
+}
+
+// readTree reads a manifest and its config, and checks that they are those of a container image.
+func (s *Store) readTree(ctx context.Context, desc ocispec.Descriptor) (tree, error) {
+	t := tree{desc: desc}
+	if err := s.readJSON(ctx, desc, &t.manifest); err != nil {
+		return t, fmt.Errorf("read manifest: %w", err)
+	}
+	if !images.IsConfigType(t.manifest.Config.MediaType) {
+		return t, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"not a container image: its config is of type %q", t.manifest.Config.MediaType))
+	}
+	return t, nil
+}
+
+func (s *Store) readConfig(ctx context.Context, t *tree) error {
+	if err := s.readJSON(ctx, t.manifest.Config, &t.config); err != nil {
+		return fmt.Errorf("read image config: %w", err)
+	}
+	if n, m := len(t.manifest.Layers), len(t.config.RootFS.DiffIDs); n != m {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"invalid rootfs in image configuration: %d layers but %d diff IDs", n, m))
+	}
+	for _, d := range t.config.RootFS.DiffIDs {
+		if err := d.Validate(); err != nil {
+			return errdefs.ErrInvalidArgument.WithMessage("invalid rootfs in image configuration: " + err.Error())
+		}
+	}
+	return nil
+}
+
+// materialise fetches what is missing of an image (fetcher nil: nothing may be missing) and unpacks it, both at
+// once, and labels the content for the collector. The context carries a lease.
+func (s *Store) materialise(ctx context.Context, t tree, fetcher remotes.Fetcher, p *layerProgress) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	u, err := unpack.NewUnpacker(ctx, s.content,
+		unpack.WithUnpackPlatform(unpack.Platform{
+			SnapshotterKey:          snapshotterName,
+			Snapshotter:             s.snaps,
+			SnapshotterCapabilities: []string{snapshots.RebaseCap},
+			Applier:                 applier{apply.NewFileSystemApplier(s.content), p},
+			// A snapshot counts as complete from its commit on, so its files must be on the disk before.
+			ApplyOpts: []diff.ApplyOpt{diff.WithSyncFs(true), diff.WithProgress(p.extracting)},
+		}),
+		unpack.WithFetchAllContent(),
+		unpack.WithDuplicationSuppressor(&s.keys),
+		unpack.WithLimiter(semaphore.NewWeighted(fetchesAtOnce)),
+		unpack.WithUnpackLimiter(semaphore.NewWeighted(unpacksAtOnce)))
+	if err != nil {
+		return err
+	}
+	children := images.SetChildrenMappedLabels(s.content, images.ChildrenHandler(s.content), images.ChildGCLabels)
+	handler := images.Handlers(s.fetchHandler(fetcher, p), children)
+	err = images.Dispatch(ctx, u.Unpack(handler), nil, t.desc)
+	if err != nil {
+		cancel()
+	}
+	if _, unpackErr := u.Wait(); err == nil || errors.Is(err, context.Canceled) {
+		err = unpackErr
+	}
+	return layerError(err)
+}
+
+// fetchHandler brings one blob into the content store. A blob that does not arrive right leaves nothing behind, so
+// that the next try starts anew.
+func (s *Store) fetchHandler(fetcher remotes.Fetcher, p *layerProgress) images.HandlerFunc {
+	return func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+		isJSON := !images.IsLayerType(desc.MediaType)
+		if isJSON && desc.Size > maxJSON {
+			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%s is too large: %d bytes", desc.Digest, desc.Size))
+		}
+		_, err := s.content.Info(ctx, desc.Digest)
+		if err == nil {
+			p.fetched(desc)
+			return nil, nil
+		}
+		if fetcher == nil {
+			return nil, err
+		}
+		desc.URLs = nil // an image must not make us call servers of its choice
+		err = remotes.Fetch(ctx, s.content, progressFetcher{fetcher, p}, desc)
+		if err != nil && !errdefs.IsAlreadyExists(err) {
+			cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+			defer cancel()
+			if abortErr := s.content.Abort(cleanup, remotes.MakeRefKey(ctx, desc)); abortErr != nil && !errdefs.IsNotFound(abortErr) {
+				s.log.Warn("drop partial download", "error", abortErr)
+			}
+			return nil, digestError(desc, err)
+		}
+		p.fetched(desc)
+		return nil, nil
+	}
+}
+
+// digestError words a verification that failed as Docker does.
+func digestError(desc ocispec.Descriptor, err error) error {
+	wrong := errdefs.IsFailedPrecondition(err) &&
+		(strings.Contains(err.Error(), "unexpected commit") || strings.Contains(err.Error(), "exceeds expected size"))
+	if !wrong {
+		return err
+	}
+	what := "manifest"
+	if images.IsLayerType(desc.MediaType) {
+		what = "filesystem layer"
+	} else if images.IsConfigType(desc.MediaType) {
+		what = "image config"
+	}
+	return errdefs.ErrFailedPrecondition.WithMessage(fmt.Sprintf("%s verification failed for digest %s", what, desc.Digest))
+}
+
+func layerError(err error) error {
+	if err != nil && strings.Contains(err.Error(), "wrong diff id") {
+		return errdefs.ErrFailedPrecondition.WithMessage("filesystem layer verification failed: " + innermost(err))
+	}
+	return err
+}
+
+// innermost is the text of the error at the bottom.
+func innermost(err error) string {
+	for {
+		next := errors.Unwrap(err)
+		if next == nil {
+			return err.Error()
+		}
+		err = next
+	}
+}
+
+// layerSizes are the bytes of each layer's files, bottom layer first.
+func (s *Store) layerSizes(ctx context.Context, diffIDs []digest.Digest) ([]int64, error) {
+	var sizes []int64
+	for _, chainID := range identity.ChainIDs(append([]digest.Digest(nil), diffIDs...)) {
+		usage, err := s.snaps.Usage(ctx, chainID.String())
+		if err != nil {
+			return nil, fmt.Errorf("size of layer: %w", err)
+		}
+		sizes = append(sizes, usage.Size)
+	}
+	return sizes, nil
+}
+
+// newRecord describes an unpacked image under a name.
+func (s *Store) newRecord(ctx context.Context, name string, t tree) (record, error) {
+	sizes, err := s.layerSizes(ctx, t.config.RootFS.DiffIDs)
+	if err != nil {
+		return record{}, err
+	}
+	var size int64
+	for _, n := range sizes {
+		size += n
+	}
+	target := ocispec.Descriptor{MediaType: t.desc.MediaType, Digest: t.desc.Digest, Size: t.desc.Size}
+	return record{name: name, target: target, config: t.manifest.Config.Digest, size: size}, nil
+}
+
+type progressFetcher struct {
+	remotes.Fetcher
+	p *layerProgress
+}
+
+func (f progressFetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io.ReadCloser, error) {
+	rc, err := f.Fetcher.Fetch(ctx, desc)
+	if err != nil || f.p == nil {
+		return rc, err
+	}
+	return f.p.reader(desc, rc), nil
+}
+
+// applier unpacks straight into the snapshot's folder, with overlay's whiteouts: no mount is made. containerd does
+// so only for layers with a parent and would mount the others in a temporary folder.
+type applier struct {
+	diff.Applier
+	p *layerProgress
+}
+
+func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
+	if len(mounts) == 1 && mounts[0].Type == "bind" {
+		mounts = []mount.Mount{{Type: "overlay", Source: "overlay", Options: []string{"upperdir=" + mounts[0].Source}}}
+	}
+	d, err := a.Applier.Apply(ctx, desc, mounts, opts...)
+	if err == nil {
+		a.p.complete(desc)
+	}
+	return d, err
+}
