@@ -7,12 +7,19 @@ package network
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/moby/moby/api/types/network"
 
+	"naru/guest/api"
 	"naru/guest/engine/event"
 )
 
@@ -37,46 +44,180 @@ type Options struct {
 
 // Manager owns the networks of one installation. Safe for concurrent use.
 type Manager struct {
-	opts Options
+	opts  Options
+	pins  string // folder of the pinned namespaces
+	host  *hostNS
+	table *table
+	ports *portTable
+	pub   *Publisher // nil in direct mode
+
+	drops sync.WaitGroup // namespaces being dropped in the background
+
+	mu        sync.Mutex           // guards all below
+	nets      map[string]*netEntry // by network ID
+	endpoints map[string]*endpoint // by container ID
+	restored  bool
+	closed    bool
 }
 
-// Filter is what List selects by: Docker's filter names to the accepted values of each.
-type Filter map[string][]string
-
-var errNotYet = errors.New("not yet")
+var errClosed = errors.New("the network is shut down")
 
 // Open loads the records and makes sure that the bridge is there. Restore must follow once before Attach.
-func Open(ctx context.Context, opts Options) (*Manager, error) { return nil, errNotYet }
+func Open(ctx context.Context, opts Options) (*Manager, error) {
+	if opts.MTU == 0 {
+		opts.MTU = 1500
+	}
+	if l := len(opts.Name); l == 0 || l > 13 {
+		return nil, fmt.Errorf("network name %q: must have 1 to 13 characters", opts.Name)
+	}
+	m := &Manager{
+		opts: opts, pins: filepath.Join(opts.Run, "netns"), table: newTable(opts.Name), ports: newPortTable(),
+		nets: map[string]*netEntry{}, endpoints: map[string]*endpoint{},
+	}
+	if opts.Mode == api.ModeMachine {
+		m.pub = newPublisher(opts.Log)
+		m.ports.holdsNothing = true
+	}
+	if err := os.MkdirAll(m.pins, 0o700); err != nil {
+		return nil, err
+	}
+	var err error
+	if m.host, err = openHostNS(); err != nil {
+		return nil, err
+	}
+	if err := m.load(); err != nil {
+		m.host.close()
+		return nil, err
+	}
+	return m, nil
+}
 
-// Restore takes over what an earlier engine left: it keeps the networks of the running containers, drops every
-// other record, namespace and link, brings the nftables table to exactly the wanted content, and starts the pool.
-func (m *Manager) Restore(ctx context.Context, running []string) error { return errNotYet }
-
-// Validate checks at creation what Attach would refuse at start whatever the state of the host.
-func (m *Manager) Validate(req Request) error { return errNotYet }
-
-// Attach gives a starting container its network. The caller puts Sandbox.Path into the spec and calls Detach when
-// the container has ended. Attaching an attached container detaches it first.
-func (m *Manager) Attach(ctx context.Context, req Request) (*Sandbox, error) { return nil, errNotYet }
-
-// Detach takes the network back. Idempotent; the namespace itself is dropped in the background.
-func (m *Manager) Detach(ctx context.Context, containerID string) error { return errNotYet }
+// load reads the records, makes those of the predefined networks, and brings the bridges up.
+func (m *Manager) load() error {
+	if err := m.loadNetworks(); err != nil {
+		return err
+	}
+	err := m.opts.Store.Each(kindEndpoint, func(id string, raw json.RawMessage) error {
+		ep := &endpoint{}
+		if err := json.Unmarshal(raw, &ep.endpointRecord); err != nil {
+			m.opts.Log.Warn("network: unreadable endpoint is forgotten", "container", id, "error", err)
+			return nil
+		}
+		m.endpoints[id] = ep
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read endpoints: %w", err)
+	}
+	for _, n := range m.nets {
+		if n.Driver != driverBridge {
+			continue
+		}
+		if err := m.bringUp(n); err != nil {
+			return fmt.Errorf("network %s: %w", n.Name, err)
+		}
+	}
+	return m.enableForwarding()
+}
 
 // List returns the networks that match the filter, ordered by name.
-func (m *Manager) List(f Filter) ([]network.Summary, error) { return nil, errNotYet }
+func (m *Manager) List(f Filter) ([]network.Summary, error) {
+	if err := f.check(); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := []network.Summary{}
+	for _, n := range m.sorted() {
+		if f.matches(n, m.inUse(n)) {
+			out = append(out, network.Summary{Network: n.describe()})
+		}
+	}
+	return out, nil
+}
 
 // Inspect finds a network by name, ID, or unique prefix of the ID.
-func (m *Manager) Inspect(ref string) (*network.Inspect, error) { return nil, errNotYet }
+func (m *Manager) Inspect(ref string) (*network.Inspect, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n, err := m.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	out := &network.Inspect{Network: n.describe(), Containers: map[string]network.EndpointResource{}}
+	for id, ep := range m.endpoints {
+		if ep.NetworkID == n.ID {
+			out.Containers[id] = ep.resource(n)
+		}
+	}
+	return out, nil
+}
 
 // Published reports whether target, "tcp:172.17.0.2:80", is a published port of a running container: the only
 // targets that a forward stream may name.
-func (m *Manager) Published(target string) bool { return false }
+func (m *Manager) Published(target string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, ep := range m.endpoints {
+		for _, b := range ep.Bindings {
+			if b.target(ep.Addr) == target {
+				return true
+			}
+		}
+	}
+	return false
+}
 
 // Publisher is the machine mode's way to the host, nil in direct mode.
-func (m *Manager) Publisher() *Publisher { return nil }
+func (m *Manager) Publisher() *Publisher { return m.pub }
 
 // Close stops the background work and drops the pool. Attached containers keep their networks.
-func (m *Manager) Close() error { return errNotYet }
+func (m *Manager) Close() error {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil
+	}
+	m.closed = true
+	nets := m.sorted()
+	m.mu.Unlock()
+	for _, n := range nets {
+		if n.pool != nil {
+			n.pool.close(func(s *space) { m.drop(s.Pin) })
+		}
+	}
+	m.drops.Wait()
+	m.ports.releaseAll()
+	m.host.close()
+	return nil
+}
 
-// Teardown is Close, and then removes the table, the bridge and all namespaces. No container may run any more.
-func (m *Manager) Teardown(ctx context.Context) error { return errNotYet }
+// Teardown is Close, and then removes the table, the bridges and all namespaces. No container may run any more. The
+// networks' IDs and subnets stay in the store.
+func (m *Manager) Teardown(ctx context.Context) error {
+	var errs []error
+	m.mu.Lock()
+	for id, ep := range m.endpoints {
+		if ep.Pin != "" {
+			m.drop(ep.Pin)
+		}
+		errs = append(errs, m.opts.Store.Delete(kindEndpoint, id, false))
+		delete(m.endpoints, id)
+	}
+	m.mu.Unlock()
+	errs = append(errs, m.Close(), m.table.remove())
+	for _, n := range m.sorted() {
+		if n.Driver == driverBridge {
+			errs = append(errs, removeBridge(n.Device))
+		}
+	}
+	errs = append(errs, m.dropLeaked(nil), os.Remove(m.pins))
+	return errors.Join(errs...)
+}
+
+// newID returns a random ID in Docker's form: 64 hex digits.
+func newID() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(b[:])
+}
