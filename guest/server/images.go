@@ -1,0 +1,247 @@
+package server
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	imagetypes "github.com/moby/moby/api/types/image"
+	"github.com/moby/moby/api/types/registry"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"naru/guest/engine/image"
+)
+
+// imageRoutes serves /images/….
+func imageRoutes(s *image.Store) []route {
+	h := imageHandlers{s}
+	return []route{
+		{"POST", "/images/create", h.create},
+		{"POST", "/images/load", h.load},
+		{"POST", "/images/prune", h.prune},
+		{"GET", "/images/json", h.list},
+		{"GET", "/images/get", h.save},
+		{"GET", "/images/{name:*}/get", h.save},
+		{"GET", "/images/{name:*}/json", h.inspect},
+		{"GET", "/images/{name:*}/history", h.history},
+		{"POST", "/images/{name:*}/tag", h.tag},
+		{"DELETE", "/images/{name:*}", h.remove},
+	}
+}
+
+type imageHandlers struct{ s *image.Store }
+
+// create pulls, or imports when fromSrc is given.
+func (h imageHandlers) create(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	q := r.URL.Query()
+	platform, err := platformValue(q.Get("platform"))
+	if err != nil {
+		return err
+	}
+	if q.Get("fromImage") == "" {
+		return h.importArchive(w, r, platform)
+	}
+	auth, err := registryAuth(r.Header.Get(registry.AuthHeader))
+	if err != nil {
+		return err
+	}
+	out := newProgressWriter(w)
+	_, err = h.s.Pull(r.Context(), image.PullOptions{
+		Name:     pullName(q.Get("fromImage"), q.Get("tag")),
+		Platform: platform,
+		Auth:     auth,
+		Progress: out.send,
+	})
+	return out.end(err)
+}
+
+func pullName(name, tag string) string {
+	switch {
+	case tag == "":
+		return name
+	case strings.Contains(tag, ":"): // a digest
+		return name + "@" + tag
+	}
+	return name + ":" + tag
+}
+
+func (h imageHandlers) importArchive(w http.ResponseWriter, r *http.Request, platform *ocispec.Platform) error {
+	q := r.URL.Query()
+	if q.Get("fromSrc") != "-" {
+		return errdefs.ErrNotImplemented.WithMessage("naru imports archives from the request only (fromSrc=-)")
+	}
+	ref := q.Get("repo")
+	if ref != "" && q.Get("tag") != "" {
+		ref += ":" + q.Get("tag")
+	}
+	out := newProgressWriter(w)
+	img, err := h.s.Import(r.Context(), r.Body, image.ImportOptions{
+		Ref: ref, Message: q.Get("message"), Changes: q["changes"], Platform: platform,
+	})
+	if err == nil {
+		out.send(image.Message{Status: img.ID})
+	}
+	return out.end(err)
+}
+
+func (h imageHandlers) load(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	out := newProgressWriter(w)
+	_, err := h.s.Load(r.Context(), r.Body, out.send)
+	return out.end(err)
+}
+
+func (h imageHandlers) save(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	names := r.URL.Query()["names"]
+	if name := vars["name"]; name != "" {
+		names = []string{name}
+	}
+	if len(names) == 0 {
+		return errdefs.ErrInvalidArgument.WithMessage("no image is named")
+	}
+	w.Header().Set("Content-Type", "application/x-tar")
+	started := &startedWriter{w: w}
+	err := h.s.Save(r.Context(), names, started)
+	if err != nil && started.started {
+		panic(http.ErrAbortHandler) // the only way left to tell that the archive is not whole
+	}
+	return err
+}
+
+type startedWriter struct {
+	w       io.Writer
+	started bool
+}
+
+func (s *startedWriter) Write(b []byte) (int, error) {
+	s.started = true
+	return s.w.Write(b)
+}
+
+func (h imageHandlers) list(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	o, err := imageListOptions(r)
+	if err != nil {
+		return err
+	}
+	list, err := h.s.List(r.Context(), o)
+	if err != nil {
+		return err
+	}
+	if lessVersion(requestVersion(r), "1.43") { // older clients want a name on every line
+		for i := range list {
+			if len(list[i].RepoTags)+len(list[i].RepoDigests) == 0 {
+				list[i].RepoTags, list[i].RepoDigests = []string{"<none>:<none>"}, []string{"<none>@<none>"}
+			}
+		}
+	}
+	if lessVersion(requestVersion(r), "1.44") {
+		return writeJSON(w, http.StatusOK, withVirtualSize(list))
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+// withVirtualSize adds the field that clients before API 1.44 read.
+func withVirtualSize(list []imagetypes.Summary) any {
+	type summary struct {
+		imagetypes.Summary
+		VirtualSize int64
+	}
+	out := make([]summary, 0, len(list))
+	for _, s := range list {
+		out = append(out, summary{s, s.Size})
+	}
+	return out
+}
+
+func (h imageHandlers) inspect(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	img, err := h.s.Inspect(r.Context(), vars["name"])
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, img)
+}
+
+func (h imageHandlers) history(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	items, err := h.s.History(r.Context(), vars["name"])
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, items)
+}
+
+func (h imageHandlers) tag(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	q := r.URL.Query()
+	if err := h.s.Tag(r.Context(), vars["name"], q.Get("repo"), q.Get("tag")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusCreated)
+	return nil
+}
+
+func (h imageHandlers) remove(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	deleted, err := h.s.Delete(r.Context(), vars["name"], image.DeleteOptions{
+		Force: boolValue(r, "force"), NoPrune: boolValue(r, "noprune"),
+	})
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, deleted)
+}
+
+func (h imageHandlers) prune(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	o, err := imageListOptions(r)
+	if err != nil {
+		return err
+	}
+	if len(o.Labels) > 0 || !o.Until.IsZero() || len(o.Reference) > 0 {
+		return errdefs.ErrNotImplemented.WithMessage("naru prunes images by the filter dangling only")
+	}
+	report, err := h.s.Prune(r.Context(), o.Dangling != nil && !*o.Dangling)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, report)
+}
+
+// platformValue reads "linux/arm64", or the JSON object that newer clients send; nil when empty.
+func platformValue(v string) (*ocispec.Platform, error) {
+	if v == "" {
+		return nil, nil
+	}
+	var p ocispec.Platform
+	if strings.HasPrefix(v, "{") {
+		if err := json.Unmarshal([]byte(v), &p); err != nil {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid platform: " + err.Error())
+		}
+		return &p, nil
+	}
+	p, err := platforms.Parse(v)
+	if err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
+	}
+	return &p, nil
+}
+
+// registryAuth decodes the credentials a client sends with a pull: base64url of JSON, with or without padding.
+func registryAuth(header string) (auth registry.AuthConfig, err error) {
+	if header == "" {
+		return auth, nil
+	}
+	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(header, "="))
+	if err == nil && len(data) > 0 {
+		err = json.Unmarshal(data, &auth)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return auth, errdefs.ErrInvalidArgument.WithMessage("invalid " + registry.AuthHeader + " header")
+	}
+	if auth.Username == "" && auth.Password == "" && auth.Auth != "" {
+		if plain, err := base64.StdEncoding.DecodeString(auth.Auth); err == nil {
+			auth.Username, auth.Password, _ = strings.Cut(string(plain), ":")
+		}
+	}
+	return auth, nil
+}

@@ -1,0 +1,105 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+
+	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/jsonstream"
+
+	"naru/guest/engine/image"
+)
+
+// progressWriter answers a long operation with Docker's stream of JSON messages. The status 200 is sent with the
+// first message: an error before it is an ordinary one.
+type progressWriter struct {
+	mu      sync.Mutex // guards all below
+	w       http.ResponseWriter
+	started bool
+	ended   bool
+}
+
+func newProgressWriter(w http.ResponseWriter) *progressWriter { return &progressWriter{w: w} }
+
+// streamMessage is jsonstream.Message with the texts that older clients read.
+type streamMessage struct {
+	Stream       string               `json:"stream,omitempty"`
+	Status       string               `json:"status,omitempty"`
+	Progress     *jsonstream.Progress `json:"progressDetail,omitempty"`
+	ProgressText string               `json:"progress,omitempty"`
+	ID           string               `json:"id,omitempty"`
+	Error        *jsonstream.Error    `json:"errorDetail,omitempty"`
+	ErrorText    string               `json:"error,omitempty"`
+}
+
+// send is an image.Progress.
+func (p *progressWriter) send(m image.Message) {
+	out := streamMessage{Stream: m.Stream, Status: m.Status, ID: m.ID}
+	if layerStatus[m.Status] {
+		out.Progress = &jsonstream.Progress{Current: m.Current, Total: m.Total}
+	}
+	if m.Current > 0 {
+		out.ProgressText = progressBar(m.Current, m.Total)
+	}
+	p.write(out)
+}
+
+// layerStatus are the words that Docker sends a progressDetail with, be it empty.
+var layerStatus = map[string]bool{
+	"Pulling fs layer": true, "Downloading": true, "Verifying Checksum": true, "Download complete": true,
+	"Extracting": true, "Pull complete": true, "Already exists": true,
+}
+
+// progressBar is what Docker's daemon has always sent beside the numbers.
+func progressBar(current, total int64) string {
+	if total <= 0 || current > total {
+		return fmt.Sprintf("%8v", units.HumanSize(float64(current)))
+	}
+	done := int(current * 50 / total)
+	arrow := ">"
+	if done == 50 {
+		arrow = ""
+	}
+	return fmt.Sprintf("[%s%s%s] %8v/%v", strings.Repeat("=", done), arrow, strings.Repeat(" ", 50-done-len(arrow)),
+		units.HumanSize(float64(current)), units.HumanSize(float64(total)))
+}
+
+func (p *progressWriter) write(m streamMessage) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return
+	}
+	if !p.started {
+		p.started = true
+		p.w.Header().Set("Content-Type", "application/json")
+		p.w.WriteHeader(http.StatusOK)
+	}
+	_ = json.NewEncoder(p.w).Encode(m) // the client has gone; the request's context ends the work
+	if f, ok := p.w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// end closes the stream: after it nothing is written any more. It returns err when there is no stream yet.
+func (p *progressWriter) end(err error) error {
+	p.mu.Lock()
+	started := p.started
+	p.mu.Unlock()
+	if err != nil && !started {
+		p.mu.Lock()
+		p.ended = true
+		p.mu.Unlock()
+		return err
+	}
+	if err != nil {
+		p.write(streamMessage{Error: &jsonstream.Error{Message: err.Error()}, ErrorText: err.Error()})
+	}
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
+	return nil
+}
