@@ -1,0 +1,169 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+)
+
+// DeleteOptions say how to delete.
+type DeleteOptions struct {
+	Force   bool // kill it first if it runs
+	Volumes bool // and its anonymous volumes
+}
+
+// Delete removes a container. Its name is free at once; its files go in the background.
+func (m *Manager) Delete(ctx context.Context, ref string, o DeleteOptions) error {
+	c, err := m.find(ref)
+	if err != nil {
+		return err
+	}
+	if o.Force {
+		if err := m.forceEnd(ctx, c); err != nil {
+			return err
+		}
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	return m.removeStopped(context.WithoutCancel(ctx), c, o.Volumes)
+}
+
+func (m *Manager) forceEnd(ctx context.Context, c *Container) error {
+	ended, err := m.tellToEnd(c, true)
+	if errdefs.IsNotModified(err) {
+		return nil
+	}
+	if err != nil || ended == nil {
+		return err
+	}
+	if err := m.killAndWait(ctx, c, ended); err != nil {
+		return fmt.Errorf("cannot remove container %q: could not kill container: %w", c.snapshot().Name, err)
+	}
+	return nil
+}
+
+// removeStopped removes a container that does not run. c.op is held.
+func (m *Manager) removeStopped(ctx context.Context, c *Container, volumes bool) error {
+	c.mu.Lock()
+	if c.gone {
+		c.mu.Unlock()
+		return errdefs.ErrNotFound.WithMessage("No such container: " + c.ID)
+	}
+	before, name := c.State.Status, c.Name
+	if err := c.State.remove(name); err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	c.stopBackoff()
+	c.mu.Unlock()
+	if err := m.Store.Delete(kind, c.ID, c.durable()); err != nil {
+		c.mu.Lock()
+		c.State.Status = before
+		c.mu.Unlock()
+		return fmt.Errorf("remove container %s: %w", c.ID[:12], err)
+	}
+	m.dropFromMaps(c, name)
+	m.discard(c.dir, c.ID)
+	if err := m.Volumes.Release(ctx, c.ID, volumes); err != nil {
+		m.Log.Warn("release volumes", "id", c.ID, "error", err)
+	}
+	m.Images.Released(c.ImageID)
+	m.emit(c, events.ActionDestroy)
+	c.notifyRemoved()
+	return nil
+}
+
+func (m *Manager) dropFromMaps(c *Container, name string) {
+	c.mu.Lock()
+	c.gone = true
+	streams := c.pending
+	c.pending = nil
+	execs := c.execs
+	c.execs = nil
+	c.mu.Unlock()
+	m.mu.Lock()
+	delete(m.byID, c.ID)
+	delete(m.names, name)
+	for id := range execs {
+		delete(m.execs, id)
+	}
+	m.mu.Unlock()
+	for _, a := range streams {
+		a.abandon()
+	}
+}
+
+// discard moves a container's folder out of sight and removes it in the background. What a crash leaves in the
+// trash goes at the next start.
+func (m *Manager) discard(dir, id string) {
+	trash := filepath.Join(m.Root, "trash")
+	target := filepath.Join(trash, id)
+	err := os.Rename(dir, target)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.MkdirAll(trash, 0o700); err == nil {
+			err = os.Rename(dir, target)
+		}
+	}
+	if err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return
+		}
+		m.Log.Warn("move container's folder to the trash", "id", id, "error", err)
+		target = dir
+	}
+	m.spawn(func() {
+		rootfs{m.rootfsPath(id)}.unmount(m) // an upper folder in use would keep its blocks
+		if err := os.RemoveAll(target); err != nil {
+			m.Log.Warn("remove container's files", "id", id, "error", err)
+		}
+	})
+}
+
+// Rename gives a container another name.
+func (m *Manager) Rename(ctx context.Context, ref, newName string) error {
+	if newName == "" {
+		return invalid("Neither old nor new names may be empty")
+	}
+	c, err := m.find(ref)
+	if err != nil {
+		return err
+	}
+	name, err := checkName(newName)
+	if err != nil {
+		return err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	old := c.snapshot()
+	if old.Name == name {
+		return invalid("Renaming a container with the same name as its current name")
+	}
+	if old.State.Status == container.StateRemoving {
+		return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+	}
+	if err := m.reserve(name, c.ID); err != nil {
+		return err
+	}
+	c.setName(name)
+	if err := m.save(c, c.durable()); err != nil {
+		c.setName(old.Name)
+		m.release(name)
+		return err
+	}
+	m.release(old.Name)
+	m.emit(c, events.ActionRename, "oldName", "/"+old.Name)
+	return nil
+}
+
+func (c *Container) setName(name string) {
+	c.mu.Lock()
+	c.Name = name
+	c.mu.Unlock()
+}

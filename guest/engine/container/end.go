@@ -1,0 +1,191 @@
+package container
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+
+	"naru/guest/keeper/keeperapi"
+)
+
+// The back-off between the runs of a container that ends again and again, as in Docker.
+const (
+	firstBackoff = 100 * time.Millisecond
+	lastBackoff  = time.Minute
+	stableAfter  = 10 * time.Second // a run of this length starts the back-off anew
+)
+
+// cleanupTimeout bounds what is done after an end, whoever asked for it.
+const cleanupTimeout = 30 * time.Second
+
+// Watch hears of ended processes until ctx ends. Restore comes first.
+func (m *Manager) Watch(ctx context.Context) error {
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		err := m.Keeper.Watch(ctx, func(e keeperapi.Exit) {
+			wait = 10 * time.Millisecond
+			m.heard(e)
+		})
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		m.Log.Warn("watch of keeper ended, trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(wait):
+		}
+	}
+}
+
+// heard passes an exit on. It must not block: the next one waits behind it.
+func (m *Manager) heard(e keeperapi.Exit) {
+	m.mu.RLock()
+	c, x := m.byID[e.ID], m.execs[e.ID]
+	m.mu.RUnlock()
+	m.spawn(func() {
+		switch {
+		case c != nil:
+			m.ended(c, e)
+		case x != nil:
+			m.execEnded(x, e)
+		default: // of a container that was removed, or an exec of an earlier engine
+			m.forget(e.ID)
+		}
+	})
+}
+
+func (m *Manager) forget(id string) {
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	if err := m.Keeper.Forget(ctx, id); err != nil {
+		m.Log.Warn("forget exit", "id", id, "error", err)
+	}
+}
+
+// ended takes in the end of a container's first process: frees what others may want, tells who waits, and then
+// cleans up, restarts or removes.
+func (m *Manager) ended(c *Container, e keeperapi.Exit) {
+	c.op.Lock()
+	defer c.op.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
+	defer cancel()
+	oom := m.oomKilled(c.ID)
+	c.mu.Lock()
+	if !c.State.running() || e.Time.Equal(c.State.Finished) {
+		c.mu.Unlock()
+		m.forget(c.ID) // told twice
+		return
+	}
+	ran := e.Time.Sub(c.State.Started)
+	restart := m.life.Err() == nil && c.State.shouldRestart(c.HostConfig.RestartPolicy, e.Code)
+	remove := c.HostConfig.AutoRemove && !c.keepOnExit
+	c.State.end(e.Code, e.Time, oom, restart)
+	c.Networks, c.Ports, c.NetNS = nil, nil, ""
+	c.mu.Unlock()
+
+	if err := m.Networks.Detach(ctx, c.ID); err != nil {
+		m.Log.Warn("detach network", "id", c.ID, "error", err)
+	}
+	if oom {
+		m.emit(c, events.ActionOOM)
+	}
+	m.emit(c, events.ActionDie, "exitCode", strconv.Itoa(e.Code), "execDuration", strconv.Itoa(int(ran.Seconds())))
+	m.recordEnd(c, remove)
+	c.notifyEnd()
+	if remove {
+		if err := m.removeStopped(ctx, c, true); err != nil {
+			m.Log.Error("remove container on exit", "id", c.ID, "error", err)
+		}
+		m.forget(c.ID)
+	}
+	m.tidy(c)
+	if restart {
+		m.restartLater(c, ran)
+	}
+}
+
+// recordEnd makes the end durable before the keeper may forget it. One that is removed now needs no record of it.
+func (m *Manager) recordEnd(c *Container, remove bool) {
+	if remove {
+		return
+	}
+	if err := m.save(c, c.durable()); err != nil {
+		m.Log.Error("record end", "id", c.ID, "error", err) // the keeper still has it
+		return
+	}
+	m.forget(c.ID)
+}
+
+// tidy removes what is left of a run.
+func (m *Manager) tidy(c *Container) {
+	m.cleanRuntime(c.ID)
+	rootfs{m.rootfsPath(c.ID)}.unmount(m)
+	m.Volumes.Unmounted(c.ID)
+}
+
+// restartLater starts the container again after the back-off. c.op is held.
+func (m *Manager) restartLater(c *Container, ran time.Duration) {
+	ctx, cancel := context.WithCancel(m.life)
+	c.mu.Lock()
+	if c.backoff == 0 || ran >= stableAfter {
+		c.backoff = firstBackoff
+	} else {
+		c.backoff = min(2*c.backoff, lastBackoff)
+	}
+	wait := c.backoff
+	c.cancelRestart = cancel
+	c.mu.Unlock()
+	m.spawn(func() {
+		defer cancel()
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+		}
+		c.op.Lock()
+		defer c.op.Unlock()
+		if ctx.Err() != nil {
+			return
+		}
+		if err := m.start(ctx, c); err != nil {
+			m.Log.Warn("restart container", "id", c.ID, "error", err)
+		}
+	})
+}
+
+// stopBackoff ends a back-off; c.mu is held.
+func (c *Container) stopBackoff() {
+	if c.cancelRestart != nil {
+		c.cancelRestart()
+		c.cancelRestart = nil
+	}
+}
+
+// oomKilled asks the container's cgroup, v2 or v1, whether the kernel killed one of its processes for memory.
+func (m *Manager) oomKilled(id string) bool {
+	for _, path := range []string{
+		filepath.Join("/sys/fs/cgroup", m.cgroup(id), "memory.events"),
+		filepath.Join("/sys/fs/cgroup/memory", m.cgroup(id), "memory.oom_control"),
+	} {
+		file, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		for lines := bufio.NewScanner(file); lines.Scan(); {
+			if n, ok := strings.CutPrefix(lines.Text(), "oom_kill "); ok && n != "0" {
+				file.Close()
+				return true
+			}
+		}
+		file.Close()
+	}
+	return false
+}

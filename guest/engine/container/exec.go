@@ -1,0 +1,334 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+
+	"naru/guest/keeper/keeperapi"
+	"naru/guest/runtime"
+)
+
+// execKept is how long a finished exec can still be inspected.
+const execKept = 5 * time.Minute
+
+// Exec is a further process in a container. It lives as long as the engine: another one knows nothing of it, and
+// the process goes on without attachers.
+type Exec struct {
+	ID   string
+	c    *Container
+	want container.ExecCreateRequest
+
+	mu       sync.Mutex // guards all below
+	started  bool
+	running  bool
+	pid      int
+	exitCode *int
+	finished time.Time
+	done     chan struct{} // closed when it has ended
+}
+
+// ExecCreate prepares an exec in a running container and returns its ID.
+func (m *Manager) ExecCreate(ref string, want container.ExecCreateRequest) (string, error) {
+	c, err := m.find(ref)
+	if err != nil {
+		return "", err
+	}
+	if len(want.Cmd) == 0 {
+		return "", invalid("no exec command specified")
+	}
+	if _, err := detachKeys(want.DetachKeys); err != nil {
+		return "", err
+	}
+	if want.WorkingDir != "" && !strings.HasPrefix(want.WorkingDir, "/") {
+		return "", invalid("the working directory '%s' is invalid, it needs to be an absolute path", want.WorkingDir)
+	}
+	x := &Exec{ID: newID(), c: c, want: want, done: make(chan struct{})}
+	c.mu.Lock()
+	if err := c.canExec(); err != nil {
+		c.mu.Unlock()
+		return "", err
+	}
+	old := c.sweepExecs(time.Now().Add(-execKept))
+	c.execs[x.ID] = x
+	c.mu.Unlock()
+	m.mu.Lock()
+	for _, id := range old {
+		delete(m.execs, id)
+	}
+	m.execs[x.ID] = x
+	m.mu.Unlock()
+	m.emit(c, events.Action(string(events.ActionExecCreate)+": "+strings.Join(want.Cmd, " ")), "execID", x.ID)
+	return x.ID, nil
+}
+
+// canExec is asked with c.mu held.
+func (c *Container) canExec() error {
+	switch {
+	case c.State.running():
+		return nil
+	case c.State.Status == container.StateRestarting:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", c.ID))
+	}
+	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", c.ID))
+}
+
+// sweepExecs drops the execs that finished before a time and returns their IDs. c.mu is held.
+func (c *Container) sweepExecs(before time.Time) (ids []string) {
+	for id, x := range c.execs {
+		x.mu.Lock()
+		over := x.exitCode != nil && x.finished.Before(before)
+		x.mu.Unlock()
+		if over {
+			delete(c.execs, id)
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+func (m *Manager) findExec(id string) (*Exec, error) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	if x, ok := m.execs[id]; ok {
+		return x, nil
+	}
+	return nil, errdefs.ErrNotFound.WithMessage("No such exec instance: " + id)
+}
+
+// ExecStartOptions say how to start. Detached, nothing is attached whatever was asked for at creation.
+type ExecStartOptions struct {
+	Detach      bool
+	ConsoleSize *[2]uint // height, width
+}
+
+// ExecTty says whether an exec has a terminal: its stream is raw then.
+func (m *Manager) ExecTty(id string) (bool, error) {
+	x, err := m.findExec(id)
+	if err != nil {
+		return false, err
+	}
+	return x.want.Tty, nil
+}
+
+// ExecStart runs an exec. Detached, it returns when the process runs. Else open turns the request into a stream, and
+// ExecStart returns when process and stream are over; what goes wrong after open is told on the stream, as Docker does.
+func (m *Manager) ExecStart(ctx context.Context, id string, o ExecStartOptions, open func() (Stream, error)) error {
+	x, err := m.findExec(id)
+	if err != nil {
+		return err
+	}
+	if err := x.claim(); err != nil {
+		return err
+	}
+	if o.ConsoleSize != nil {
+		x.want.ConsoleSize = o.ConsoleSize
+	}
+	if o.Detach {
+		_, err := m.execRun(ctx, x, nil)
+		return err
+	}
+	client, err := open()
+	if err != nil {
+		x.fail(exitNotStarted)
+		return err
+	}
+	defer client.Close()
+	want := &keeperapi.Attach{Stdin: x.want.AttachStdin, Stdout: x.want.AttachStdout, Stderr: x.want.AttachStderr}
+	stream, err := m.execRun(ctx, x, want)
+	if err != nil {
+		tellOnStream(client, x.want.Tty, err)
+		return nil
+	}
+	m.execRelay(ctx, x, client, stream)
+	return nil
+}
+
+// claim makes the caller the one who starts it.
+func (x *Exec) claim() error {
+	x.c.mu.Lock()
+	err := x.c.canExec()
+	x.c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	switch {
+	case x.running:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Error: Exec command %s is already running", x.ID))
+	case x.started:
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Error: Exec command %s has already run", x.ID))
+	}
+	x.started = true
+	return nil
+}
+
+func (x *Exec) fail(code int) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.exitCode == nil {
+		x.exitCode, x.running, x.finished = &code, false, time.Now()
+		close(x.done)
+	}
+}
+
+func (m *Manager) execRun(ctx context.Context, x *Exec, attach *keeperapi.Attach) (*net.UnixConn, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+	defer cancel()
+	dir := filepath.Join(m.bundlePath(x.c.ID), "exec-"+x.ID[:16])
+	start, err := m.execSpec(x, dir, attach)
+	var process *keeperapi.Process
+	var stream *net.UnixConn
+	if err == nil {
+		process, stream, err = m.Keeper.Start(ctx, x.ID, *start)
+	}
+	_ = os.RemoveAll(dir) // crun and keeper have read it; it is on a tmpfs
+	_ = os.Remove(m.consoleSocket(x.ID))
+	if err != nil {
+		code, err := explainExec(err, x.want.Cmd[0])
+		x.fail(code)
+		return nil, err
+	}
+	x.mu.Lock()
+	x.pid, x.running = process.Pid, x.exitCode == nil
+	x.mu.Unlock()
+	m.emit(x.c, events.Action(string(events.ActionExecStart)+": "+strings.Join(x.want.Cmd, " ")), "execID", x.ID)
+	return stream, nil
+}
+
+func (m *Manager) execSpec(x *Exec, dir string, attach *keeperapi.Attach) (*keeperapi.Start, error) {
+	c := x.c
+	process, err := runtime.ExecProcess(m.runtimeContainer(c, m.rootfsPath(c.ID), "", joins{}, nil), &x.want)
+	if err != nil {
+		return nil, err
+	}
+	data, err := json.Marshal(process)
+	if err != nil {
+		return nil, fmt.Errorf("encode process: %w", err)
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make exec's folder: %w", err)
+	}
+	file := filepath.Join(dir, "process.json")
+	if err := os.WriteFile(file, data, 0o600); err != nil {
+		return nil, fmt.Errorf("write process: %w", err)
+	}
+	start := &keeperapi.Start{
+		PidFile: filepath.Join(dir, "pid"), Attach: attach,
+		Stdin: attach != nil && attach.Stdin, StdinOnce: true,
+	}
+	if x.want.Tty {
+		start.ConsoleSocket = m.consoleSocket(x.ID)
+		if size := x.want.ConsoleSize; size != nil {
+			start.Rows, start.Cols = uint16(size[0]), uint16(size[1])
+		}
+	}
+	start.Args = m.Runtime.ExecArgs(c.ID, file, start.PidFile, start.ConsoleSocket)
+	return start, nil
+}
+
+// execRelay connects the client until the output ends, and holds it until the exit code is known: clients ask for
+// that next.
+func (m *Manager) execRelay(ctx context.Context, x *Exec, client Stream, stream *net.UnixConn) {
+	var in io.Reader = client
+	if x.want.Tty {
+		keys, _ := detachKeys(x.want.DetachKeys) // was checked at creation
+		in = &detacher{r: client, keys: keys}
+	}
+	held := &heldStream{Stream: client, until: x.done, orUntil: m.life.Done()}
+	if err := relay(held, in, stream, x.want.AttachStdin); errors.Is(err, errDetached) {
+		m.emit(x.c, events.ActionExecDetach, "execID", x.ID)
+	}
+}
+
+// heldStream delays the end of the output.
+type heldStream struct {
+	Stream
+	until, orUntil <-chan struct{}
+	broken         bool // the client has gone: nobody to hold it for
+}
+
+func (h *heldStream) Write(p []byte) (int, error) {
+	n, err := h.Stream.Write(p)
+	h.broken = err != nil
+	return n, err
+}
+
+func (h *heldStream) CloseWrite() error {
+	if !h.broken {
+		select {
+		case <-h.until:
+		case <-h.orUntil:
+		}
+	}
+	return h.Stream.CloseWrite()
+}
+
+// execEnded takes in the end of an exec.
+func (m *Manager) execEnded(x *Exec, e keeperapi.Exit) {
+	x.mu.Lock()
+	if x.exitCode == nil {
+		x.exitCode, x.running, x.finished = &e.Code, false, time.Now()
+		close(x.done)
+	}
+	x.mu.Unlock()
+	m.emit(x.c, events.ActionExecDie, "execID", x.ID, "exitCode", strconv.Itoa(e.Code))
+	m.forget(x.ID)
+}
+
+// ExecResize sets the size of an exec's terminal.
+func (m *Manager) ExecResize(ctx context.Context, id string, rows, cols uint16) error {
+	x, err := m.findExec(id)
+	if err != nil {
+		return err
+	}
+	x.mu.Lock()
+	running := x.running
+	x.mu.Unlock()
+	if !running {
+		return errdefs.ErrConflict.WithMessage("exec process is not running")
+	}
+	return m.Keeper.Resize(ctx, x.ID, rows, cols)
+}
+
+// ExecInspect describes an exec.
+func (m *Manager) ExecInspect(id string) (*container.ExecInspectResponse, error) {
+	x, err := m.findExec(id)
+	if err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return &container.ExecInspectResponse{
+		ID: x.ID, Running: x.running, ExitCode: x.exitCode, Pid: x.pid, ContainerID: x.c.ID,
+		OpenStdin: x.want.AttachStdin, OpenStdout: x.want.AttachStdout, OpenStderr: x.want.AttachStderr,
+		CanRemove: x.exitCode != nil, DetachKeys: []byte(x.want.DetachKeys),
+		ProcessConfig: &container.ExecProcessConfig{
+			Tty: x.want.Tty, Entrypoint: x.want.Cmd[0], Arguments: x.want.Cmd[1:], Privileged: &x.want.Privileged, User: x.want.User,
+		},
+	}, nil
+}
+
+// tellOnStream writes an error where the output would have been.
+func tellOnStream(client Stream, tty bool, err error) {
+	text := []byte(err.Error() + "\r\n")
+	if !tty {
+		text = append([]byte{1, 0, 0, 0, 0, 0, byte(len(text) >> 8), byte(len(text))}, text...)
+	}
+	_, _ = client.Write(text)
+	_ = client.CloseWrite()
+}

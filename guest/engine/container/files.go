@@ -1,0 +1,75 @@
+package container
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"naru/guest/engine/network"
+	"naru/guest/runtime"
+)
+
+// networkFiles are what Docker mounts into each container, by their names in the container's folder.
+var networkFiles = []string{"resolv.conf", "hostname", "hosts"}
+
+// writeFiles writes the files that tell a container who it is, and returns their mounts. Nothing is synced: they
+// are written anew at each start.
+func (m *Manager) writeFiles(c *Container, box *network.Sandbox, mounts []runtime.Mount) ([]runtime.Mount, error) {
+	dir := c.dir
+	if mode := c.HostConfig.NetworkMode; mode.IsContainer() {
+		other, err := m.find(mode.ConnectedContainer())
+		if err != nil {
+			return nil, err
+		}
+		dir = other.dir // one network, one set of names
+	} else if err := m.fillFiles(c, box); err != nil {
+		return nil, err
+	}
+	for _, name := range networkFiles {
+		target := "/etc/" + name
+		if slices.ContainsFunc(mounts, func(mt runtime.Mount) bool { return mt.Target == target }) {
+			continue // the user's own
+		}
+		mounts = append(mounts, runtime.Mount{
+			Type: "bind", Source: filepath.Join(dir, name), Target: target, ReadOnly: c.HostConfig.ReadonlyRootfs,
+		})
+	}
+	return mounts, nil
+}
+
+func (m *Manager) fillFiles(c *Container, box *network.Sandbox) error {
+	hc := c.HostConfig
+	var dns []string
+	for _, a := range hc.DNS {
+		dns = append(dns, a.String())
+	}
+	resolv, err := network.ResolvConf(hc.NetworkMode, dns, hc.DNSSearch, hc.DNSOptions)
+	if err != nil {
+		return fmt.Errorf("resolv.conf: %w", err)
+	}
+	hosts, err := network.Hosts(hc.NetworkMode, box.Addr, box.Gateway, c.hostNames(), hc.ExtraHosts)
+	if err != nil {
+		return fmt.Errorf("hosts: %w", err)
+	}
+	contents := map[string][]byte{"resolv.conf": resolv, "hosts": hosts, "hostname": []byte(c.hostname() + "\n")}
+	for name, content := range contents {
+		if err := os.WriteFile(filepath.Join(c.dir, name), content, 0o644); err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// hostNames are the container's own in /etc/hosts: with the domain first, where there is one.
+func (r *record) hostNames() []string {
+	name := r.hostname()
+	if r.Config.Domainname != "" {
+		return []string{name + "." + r.Config.Domainname, name}
+	}
+	if short, _, dotted := strings.Cut(name, "."); dotted {
+		return []string{name, short}
+	}
+	return []string{name}
+}

@@ -1,0 +1,256 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+)
+
+// match says whether a container is wanted.
+type match func(r *record) bool
+
+// compileFilters turns Docker's filters into one match. Values of one filter are alternatives (of label: all), and
+// all filters must hold. Some imply All.
+func (m *Manager) compileFilters(ctx context.Context, o *ListOptions) (match, error) {
+	var all []match
+	for name, values := range o.Filters {
+		if len(values) == 0 {
+			continue
+		}
+		one, err := m.compileFilter(ctx, name, values)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+		if slices.Contains([]string{"status", "exited"}, name) {
+			o.All = true
+		}
+	}
+	return func(r *record) bool {
+		for _, f := range all {
+			if !f(r) {
+				return false
+			}
+		}
+		return true
+	}, nil
+}
+
+func (m *Manager) compileFilter(ctx context.Context, name string, values []string) (match, error) {
+	switch name {
+	case "id":
+		return anyOf(values, func(r *record, v string) bool { return strings.HasPrefix(r.ID, v) }), nil
+	case "name":
+		return nameFilter(values)
+	case "label":
+		return func(r *record) bool {
+			return !slices.ContainsFunc(values, func(v string) bool { return !hasLabel(r.Config.Labels, v) })
+		}, nil
+	case "status":
+		for _, v := range values {
+			if err := container.ValidateContainerState(container.ContainerState(v)); err != nil {
+				return nil, invalid("invalid filter 'status=%s'", v)
+			}
+		}
+		return anyOf(values, func(r *record, v string) bool { return string(r.State.Status) == v }), nil
+	case "exited":
+		return exitedFilter(values)
+	case "ancestor":
+		return m.ancestorFilter(ctx, values), nil
+	case "before", "since":
+		return m.ageFilter(name, values)
+	case "volume":
+		return anyOf(values, func(r *record, v string) bool {
+			return slices.ContainsFunc(r.Mounts, func(p container.MountPoint) bool { return p.Name == v || p.Destination == v || p.Source == v })
+		}), nil
+	case "network":
+		return anyOf(values, func(r *record, v string) bool { return inNetwork(m.networkSettings(r).Networks, v) }), nil
+	case "publish", "expose":
+		return portFilter(name, values)
+	case "health":
+		return anyOf(values, func(_ *record, v string) bool { return v == "none" }), nil // none are run yet
+	case "is-task":
+		return anyOf(values, func(_ *record, v string) bool { return v == "false" || v == "0" }), nil
+	case "isolation":
+		return func(*record) bool { return true }, nil
+	}
+	return nil, invalid("invalid filter '%s'", name)
+}
+
+func anyOf(values []string, f func(r *record, v string) bool) match {
+	return func(r *record) bool {
+		return slices.ContainsFunc(values, func(v string) bool { return f(r, v) })
+	}
+}
+
+func nameFilter(values []string) (match, error) {
+	var patterns []*regexp.Regexp
+	for _, v := range values {
+		re, err := regexp.Compile(v)
+		if err != nil {
+			return nil, invalid("invalid filter 'name=%s': %s", v, err)
+		}
+		patterns = append(patterns, re)
+	}
+	return func(r *record) bool {
+		return slices.ContainsFunc(patterns, func(re *regexp.Regexp) bool {
+			return re.MatchString(r.Name) || re.MatchString("/"+r.Name)
+		})
+	}, nil
+}
+
+func hasLabel(labels map[string]string, wish string) bool {
+	key, value, withValue := strings.Cut(wish, "=")
+	got, there := labels[key]
+	return there && (!withValue || got == value)
+}
+
+func exitedFilter(values []string) (match, error) {
+	var codes []int
+	for _, v := range values {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return nil, invalid("invalid filter 'exited=%s'", v)
+		}
+		codes = append(codes, n)
+	}
+	return func(r *record) bool {
+		return r.State.Status == container.StateExited && slices.Contains(codes, r.State.ExitCode)
+	}, nil
+}
+
+// ancestorFilter matches the image by name, by ID, and by being made upon another one's layers.
+func (m *Manager) ancestorFilter(ctx context.Context, values []string) match {
+	ids := map[string]bool{}
+	for _, v := range values {
+		if img, err := m.Images.Resolve(ctx, v); err == nil {
+			ids[img.ID] = true
+		}
+	}
+	return func(r *record) bool { return ids[r.ImageID] || slices.Contains(values, r.Config.Image) }
+}
+
+func (m *Manager) ageFilter(name string, values []string) (match, error) {
+	c, err := m.find(values[0])
+	if err != nil {
+		return nil, err
+	}
+	edge := c.Created
+	if name == "before" {
+		return func(r *record) bool { return r.Created.Before(edge) }, nil
+	}
+	return func(r *record) bool { return r.Created.After(edge) }, nil
+}
+
+func inNetwork(networks map[string]*network.EndpointSettings, wish string) bool {
+	for name, e := range networks {
+		if name == wish || e != nil && e.NetworkID != "" && strings.HasPrefix(e.NetworkID, wish) {
+			return true
+		}
+	}
+	return false
+}
+
+// portFilter matches one port or range of ports, "80", "80/udp", "8000-8010/tcp".
+func portFilter(name string, values []string) (match, error) {
+	var ranges []network.PortRange
+	for _, v := range values {
+		r, err := network.ParsePortRange(v)
+		if err != nil {
+			return nil, invalid("invalid filter '%s=%s'", name, v)
+		}
+		ranges = append(ranges, r)
+	}
+	return func(r *record) bool {
+		for p := range wanted(name, r) {
+			if slices.ContainsFunc(ranges, func(w network.PortRange) bool {
+				return w.Proto() == p.Proto() && w.Start() <= p.Num() && p.Num() <= w.End()
+			}) {
+				return true
+			}
+		}
+		return false
+	}, nil
+}
+
+func wanted(name string, r *record) network.PortSet {
+	ports := network.PortSet{}
+	if name == "expose" {
+		for p := range r.Config.ExposedPorts {
+			ports[p] = struct{}{}
+		}
+	}
+	for p, bindings := range r.Ports {
+		ports[p] = struct{}{}
+		if name == "publish" && len(bindings) == 0 {
+			delete(ports, p)
+		}
+	}
+	return ports
+}
+
+// Prune removes the containers that do not run and match the filters label, label! and until.
+func (m *Manager) Prune(ctx context.Context, filters map[string][]string) (*container.PruneReport, error) {
+	before := time.Time{}
+	for name, values := range filters {
+		switch name {
+		case "label", "label!":
+		case "until":
+			t, err := ParseTime(values[0], time.Now())
+			if err != nil {
+				return nil, err
+			}
+			before = t
+		default:
+			return nil, invalid("invalid filter '%s'", name)
+		}
+	}
+	report := &container.PruneReport{ContainersDeleted: []string{}}
+	for _, c := range m.all() {
+		r := c.snapshot()
+		without := func(v string) bool { return !hasLabel(r.Config.Labels, v) }
+		if r.State.alive() || !before.IsZero() && !r.Created.Before(before) || slices.ContainsFunc(filters["label"], without) ||
+			slices.ContainsFunc(filters["label!"], func(v string) bool { return !without(v) }) {
+			continue
+		}
+		size, _ := m.sizes(ctx, c)
+		if err := m.Delete(ctx, c.ID, DeleteOptions{}); err != nil {
+			m.Log.Warn("prune container", "id", c.ID, "error", err)
+			continue
+		}
+		report.ContainersDeleted = append(report.ContainersDeleted, c.ID)
+		report.SpaceReclaimed += uint64(size)
+	}
+	return report, nil
+}
+
+// ParseTime reads a time as Docker's API has it: seconds since 1970 with a fraction, RFC 3339, a date, or a duration
+// before now. The empty string and "0" are the zero time.
+func ParseTime(s string, now time.Time) (time.Time, error) {
+	if s == "" || s == "0" {
+		return time.Time{}, nil
+	}
+	if seconds, fraction, _ := strings.Cut(s, "."); strings.Trim(seconds+fraction, "0123456789") == "" {
+		sec, err := strconv.ParseInt(seconds, 10, 64)
+		nsec, err2 := strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
+		if err == nil && err2 == nil {
+			return time.Unix(sec, nsec), nil
+		}
+	}
+	if d, err := time.ParseDuration(s); err == nil {
+		return now.Add(-d), nil
+	}
+	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, s, time.Local); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, invalid("%s", fmt.Sprintf("invalid time %q", s))
+}

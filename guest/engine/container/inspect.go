@@ -1,0 +1,150 @@
+package container
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/storage"
+	"golang.org/x/sys/unix"
+)
+
+// zeroTime is how Docker writes a time that was not.
+const zeroTime = "0001-01-01T00:00:00Z"
+
+func timeText(t time.Time) string {
+	if t.IsZero() {
+		return zeroTime
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+// Inspect describes a container; size counts its files, which takes long.
+func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*container.InspectResponse, error) {
+	c, err := m.find(ref)
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	r := c.record
+	execs := make([]string, 0, len(c.execs))
+	for id, x := range c.execs {
+		x.mu.Lock()
+		if x.running {
+			execs = append(execs, id)
+		}
+		x.mu.Unlock()
+	}
+	c.mu.Unlock()
+	slices.Sort(execs)
+	path, args := r.command()
+	if args == nil {
+		args = []string{}
+	}
+	out := &container.InspectResponse{
+		ID: r.ID, Created: timeText(r.Created), Path: path, Args: args, State: r.State.inspect(), Image: r.ImageID,
+		ResolvConfPath: c.engineFile(&r, "resolv.conf"), HostnamePath: c.engineFile(&r, "hostname"), HostsPath: c.engineFile(&r, "hosts"),
+		LogPath: c.logPath(), Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: "overlay2", Platform: "linux",
+		ExecIDs: execs, HostConfig: r.HostConfig, Mounts: orEmpty(r.Mounts), Config: r.Config,
+		NetworkSettings: m.networkSettings(&r),
+	}
+	if len(execs) == 0 {
+		out.ExecIDs = nil
+	}
+	out.GraphDriver = m.graphDriver(ctx, c)
+	if size {
+		rw, root := m.sizes(ctx, c)
+		out.SizeRw, out.SizeRootFs = &rw, &root
+	}
+	return out, nil
+}
+
+// engineFile is the path of a file that the first start makes.
+func (c *Container) engineFile(r *record, name string) string {
+	if r.State.Started.IsZero() {
+		return ""
+	}
+	return filepath.Join(c.dir, name)
+}
+
+func orEmpty[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}
+
+func (s *state) inspect() *container.State {
+	return &container.State{
+		Status: s.Status, Running: s.alive(), Restarting: s.Status == container.StateRestarting, OOMKilled: s.OOMKilled,
+		Dead: s.Status == container.StateDead, Pid: s.Pid, ExitCode: s.ExitCode, Error: s.Error,
+		StartedAt: timeText(s.Started), FinishedAt: timeText(s.Finished),
+	}
+}
+
+// networkSettings are what the container has while it runs, and what it would get when it does not.
+func (m *Manager) networkSettings(r *record) *container.NetworkSettings {
+	ns := &container.NetworkSettings{Ports: r.Ports, Networks: r.Networks, SandboxKey: r.NetNS}
+	if ns.SandboxKey != "" {
+		ns.SandboxID = r.ID
+	}
+	if ns.Ports == nil {
+		ns.Ports = network.PortMap{}
+	}
+	if ns.Networks == nil {
+		ns.Networks = map[string]*network.EndpointSettings{}
+		if !r.HostConfig.NetworkMode.IsContainer() {
+			name := string(r.HostConfig.NetworkMode)
+			ns.Networks[name] = &network.EndpointSettings{}
+			if e := r.Endpoints[name]; e != nil {
+				ns.Networks[name] = e
+			}
+		}
+	}
+	return ns
+}
+
+func (m *Manager) graphDriver(ctx context.Context, c *Container) *storage.DriverData {
+	data := map[string]string{
+		"ID": c.ID, "UpperDir": filepath.Join(c.dir, "upper"), "WorkDir": filepath.Join(c.dir, "work"),
+		"MergedDir": m.rootfsPath(c.ID),
+	}
+	if layers, err := m.Images.Layers(ctx, c.ImageID); err == nil { // an image deleted by force has none to show
+		lower := ""
+		for i, l := range layers {
+			if i > 0 {
+				lower += ":"
+			}
+			lower += l
+		}
+		data["LowerDir"] = lower
+	}
+	return &storage.DriverData{Name: "overlay2", Data: data}
+}
+
+// sizes are the bytes on disk of what the container wrote, and that plus its image.
+func (m *Manager) sizes(ctx context.Context, c *Container) (rw, root int64) {
+	type inode struct{ dev, ino uint64 }
+	seen := map[inode]bool{}
+	_ = filepath.WalkDir(filepath.Join(c.dir, "upper"), func(path string, _ fs.DirEntry, err error) error {
+		var st unix.Stat_t
+		if err != nil || ctx.Err() != nil || unix.Lstat(path, &st) != nil {
+			return nil // files come and go while we look
+		}
+		key := inode{st.Dev, st.Ino}
+		if st.Mode&unix.S_IFMT == unix.S_IFREG && !seen[key] {
+			seen[key] = true
+			rw += st.Size
+		}
+		return nil
+	})
+	root = rw
+	if img, err := m.Images.Resolve(ctx, c.ImageID); err == nil {
+		root += img.Size
+	}
+	return rw, root
+}

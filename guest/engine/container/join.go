@@ -1,0 +1,94 @@
+package container
+
+import (
+	"fmt"
+	"maps"
+	"strconv"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	mobynet "github.com/moby/moby/api/types/network"
+
+	"naru/guest/engine/network"
+	"naru/guest/runtime"
+)
+
+// joins are the namespaces of other containers that one wants to share; "" is none.
+type joins struct{ net, pid, ipc string }
+
+// joined finds them. The other containers must run.
+func (m *Manager) joined(c *Container) (j joins, err error) {
+	hc := c.HostConfig
+	if hc.NetworkMode.IsContainer() {
+		if j.net, err = m.namespaceOf(hc.NetworkMode.ConnectedContainer(), "net"); err != nil {
+			return j, err
+		}
+	}
+	if hc.PidMode.IsContainer() {
+		if j.pid, err = m.namespaceOf(hc.PidMode.Container(), "pid"); err != nil {
+			return j, err
+		}
+	}
+	if hc.IpcMode.IsContainer() {
+		j.ipc, err = m.namespaceOf(hc.IpcMode.Container(), "ipc")
+	}
+	return j, err
+}
+
+func (m *Manager) namespaceOf(ref, name string) (string, error) {
+	other, err := m.find(ref)
+	if err != nil {
+		return "", err
+	}
+	r := other.snapshot()
+	if !r.State.running() {
+		return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join %s namespace of a non running container: container %s is %s",
+			name, r.Name, r.State.Status))
+	}
+	return "/proc/" + strconv.Itoa(r.State.Pid) + "/ns/" + name, nil
+}
+
+func (m *Manager) runtimeContainer(c *Container, rootfs, netns string, j joins, mounts []runtime.Mount) runtime.Container {
+	rc := runtime.Container{
+		ID: c.ID, Hostname: c.hostname(), Config: c.Config, HostConfig: c.HostConfig, Platform: c.Platform,
+		Rootfs: rootfs, NetNS: netns, PIDNS: j.pid, IPCNS: j.ipc, CgroupPath: m.cgroup(c.ID), Mounts: mounts,
+	}
+	if c.HostConfig.Init != nil && *c.HostConfig.Init {
+		rc.InitPath = m.InitPath
+	}
+	return rc
+}
+
+func (m *Manager) networkRequest(c *Container, join string) network.Request {
+	c.mu.Lock()
+	name := c.Name
+	c.mu.Unlock()
+	return network.Request{
+		ContainerID: c.ID, Name: name, Hostname: c.hostname(), Mode: networkMode(c),
+		Settings: c.Endpoints, Ports: published(c.Config, c.HostConfig), JoinPath: join,
+	}
+}
+
+func networkMode(c *Container) container.NetworkMode {
+	if c.Config.NetworkDisabled {
+		return "none"
+	}
+	return c.HostConfig.NetworkMode
+}
+
+// published is what to publish: as wished, and with PublishAllPorts every exposed port on any free one.
+func published(cfg *container.Config, hc *container.HostConfig) mobynet.PortMap {
+	if !hc.PublishAllPorts {
+		return hc.PortBindings
+	}
+	ports := maps.Clone(hc.PortBindings)
+	if ports == nil {
+		ports = mobynet.PortMap{}
+	}
+	for p := range cfg.ExposedPorts {
+		if _, there := ports[p]; !there {
+			ports[p] = []mobynet.PortBinding{{}}
+		}
+	}
+	return ports
+}

@@ -1,0 +1,119 @@
+package container
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/docker/go-units"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+)
+
+// ListOptions choose containers.
+type ListOptions struct {
+	All     bool // also those that do not run
+	Limit   int  // the newest so many, of all; 0 or less for no limit
+	Size    bool
+	Filters map[string][]string // filter → accepted values
+}
+
+// List returns the containers that match, newest first.
+func (m *Manager) List(ctx context.Context, o ListOptions) ([]container.Summary, error) {
+	match, err := m.compileFilters(ctx, &o)
+	if err != nil {
+		return nil, err
+	}
+	list := m.all()
+	slices.SortFunc(list, func(a, b *Container) int {
+		return -a.Created.Compare(b.Created)
+	})
+	out := []container.Summary{}
+	for _, c := range list {
+		if o.Limit > 0 && len(out) == o.Limit {
+			break
+		}
+		r := c.snapshot()
+		if !o.All && o.Limit <= 0 && !r.State.alive() || !match(&r) {
+			continue
+		}
+		s := m.summary(ctx, &r)
+		if o.Size {
+			s.SizeRw, s.SizeRootFs = m.sizes(ctx, c)
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+func (m *Manager) summary(ctx context.Context, r *record) container.Summary {
+	path, args := r.command()
+	s := container.Summary{
+		ID: r.ID, Names: []string{"/" + r.Name}, Image: m.imageName(ctx, r), ImageID: r.ImageID,
+		Command: strings.Join(append([]string{path}, args...), " "), Created: r.Created.Unix(),
+		Ports: portSummaries(r), Labels: r.Config.Labels, State: r.State.Status, Status: r.State.text(time.Now()),
+		NetworkSettings: &container.NetworkSettingsSummary{Networks: m.networkSettings(r).Networks},
+		Mounts:          orEmpty(r.Mounts),
+		Health:          &container.HealthSummary{Status: container.NoHealthcheck},
+	}
+	s.HostConfig.NetworkMode = string(r.HostConfig.NetworkMode)
+	s.HostConfig.Annotations = r.HostConfig.Annotations
+	return s
+}
+
+// imageName is what the user called the image, or its ID once that name means another one.
+func (m *Manager) imageName(ctx context.Context, r *record) string {
+	img, err := m.Images.Resolve(ctx, r.Config.Image)
+	if err != nil || img.ID != r.ImageID {
+		return r.ImageID
+	}
+	return r.Config.Image
+}
+
+// text is the STATUS column of docker ps.
+func (s *state) text(now time.Time) string {
+	switch s.Status {
+	case container.StateRunning:
+		return "Up " + units.HumanDuration(now.Sub(s.Started))
+	case container.StateRestarting:
+		return fmt.Sprintf("Restarting (%d) %s ago", s.ExitCode, units.HumanDuration(now.Sub(s.Finished)))
+	case container.StateRemoving:
+		return "Removal In Progress"
+	case container.StateDead:
+		return "Dead"
+	case container.StateExited:
+		if s.Finished.IsZero() {
+			return "Created"
+		}
+		return fmt.Sprintf("Exited (%d) %s ago", s.ExitCode, units.HumanDuration(now.Sub(s.Finished)))
+	}
+	return "Created"
+}
+
+func portSummaries(r *record) []container.PortSummary {
+	out := []container.PortSummary{}
+	if !r.State.running() {
+		return out
+	}
+	exposed := network.PortSet{}
+	for p := range r.Config.ExposedPorts {
+		exposed[p] = struct{}{}
+	}
+	for p, bindings := range r.Ports {
+		for _, b := range bindings {
+			delete(exposed, p)
+			var public uint16
+			fmt.Sscan(b.HostPort, &public)
+			out = append(out, container.PortSummary{IP: b.HostIP, PrivatePort: p.Num(), PublicPort: public, Type: string(p.Proto())})
+		}
+	}
+	for p := range exposed {
+		out = append(out, container.PortSummary{PrivatePort: p.Num(), Type: string(p.Proto())})
+	}
+	slices.SortFunc(out, func(a, b container.PortSummary) int {
+		return int(a.PrivatePort) - int(b.PrivatePort) + 1<<20*a.IP.Compare(b.IP)
+	})
+	return out
+}

@@ -1,0 +1,214 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
+
+	"naru/guest/keeper/keeperapi"
+)
+
+// exitUnknown is the exit code of a container whose end nobody saw: the host went down, or the keeper was killed.
+const exitUnknown = 255
+
+// Restore takes over what an earlier engine left: containers that still run, ends that it did not hear of, and half
+// done work, which is undone. Watch must follow. Load comes first.
+func (m *Manager) Restore(ctx context.Context) error {
+	processes, err := m.Keeper.List(ctx)
+	if err != nil {
+		return fmt.Errorf("ask keeper what runs: %w", err)
+	}
+	known := map[string]keeperapi.Process{}
+	for _, p := range processes {
+		known[p.ID] = p
+		m.killStray(ctx, p)
+	}
+	var running []string
+	for _, c := range m.all() {
+		p, ok := known[c.ID]
+		if m.adopt(c, p, ok) && p.Exit == nil {
+			running = append(running, c.ID)
+		}
+	}
+	if err := m.Networks.Restore(ctx, running); err != nil {
+		return fmt.Errorf("restore networks: %w", err)
+	}
+	m.sweep(known)
+	return nil
+}
+
+// Load reads the containers from the journal. Others may ask for them from now on.
+func (m *Manager) Load() error {
+	return m.Store.Each(kind, func(id string, raw json.RawMessage) error {
+		var r record
+		if err := json.Unmarshal(raw, &r); err != nil {
+			return fmt.Errorf("container %s in journal: %w", id, err)
+		}
+		c := newContainer(m.Root, r)
+		m.byID[c.ID], m.names[c.Name] = c, c.ID
+		return nil
+	})
+}
+
+// adopt brings a container's state in line with what the keeper says, and tells whether it has a process there.
+func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := &c.State
+	switch {
+	case found && p.Exit != nil && p.Exit.Time.Equal(s.Finished):
+		return false // taken in already; ended forgets it
+	case found:
+		// Recorded or not: the engine may have died between the start and its record. A run that has ended
+		// meanwhile is still running here, until Watch tells of its end.
+		if !s.running() {
+			s.start(p.Pid, p.Started)
+		}
+		s.Pid = p.Pid
+		return true
+	case s.running():
+		s.end(exitUnknown, time.Now().UTC(), false, false)
+		c.Networks, c.Ports, c.NetNS = nil, nil, ""
+	case s.Status == container.StateRestarting, s.Status == container.StateRemoving:
+		s.Status = container.StateExited
+	}
+	return false
+}
+
+// killStray ends a container's process that no record is of: its container was removed, or never acknowledged.
+// Execs of an earlier engine have no record either, and go on.
+func (m *Manager) killStray(ctx context.Context, p keeperapi.Process) {
+	m.mu.RLock()
+	_, mine := m.byID[p.ID]
+	m.mu.RUnlock()
+	if mine || p.Exit != nil {
+		return
+	}
+	if _, err := os.Stat(m.bundlePath(p.ID)); err != nil {
+		return
+	}
+	m.Log.Warn("killing a container that is not recorded", "id", p.ID)
+	if err := m.Keeper.Signal(ctx, p.ID, int(unix.SIGKILL)); err != nil && !keeperapi.IsNotFound(err) {
+		m.Log.Warn("kill stray container", "id", p.ID, "error", err)
+	}
+}
+
+// sweep removes mounts, bundles, runtime state and folders that belong to nothing that runs or is recorded.
+func (m *Manager) sweep(known map[string]keeperapi.Process) {
+	for _, dir := range []string{m.Run + "/rootfs", m.Run + "/bundles", m.Runtime.Root} {
+		for _, id := range names(dir) {
+			if p, ok := known[id]; len(id) != 64 || ok && p.Exit == nil {
+				continue
+			}
+			m.cleanRuntime(id)
+			rootfs{m.rootfsPath(id)}.unmount(m)
+		}
+	}
+	for _, id := range names(filepath.Join(m.Root, "containers")) {
+		if _, err := m.find(id); err != nil {
+			m.discard(filepath.Join(m.Root, "containers", id), id)
+		}
+	}
+	for _, id := range names(filepath.Join(m.Root, "trash")) {
+		m.spawn(func() {
+			if err := os.RemoveAll(filepath.Join(m.Root, "trash", id)); err != nil {
+				m.Log.Warn("empty trash", "id", id, "error", err)
+			}
+		})
+	}
+}
+
+func names(dir string) (list []string) {
+	entries, _ := os.ReadDir(dir) // not there: nothing to sweep
+	for _, e := range entries {
+		list = append(list, e.Name())
+	}
+	return list
+}
+
+// StartAgain starts what the restart policies want to run, oldest first, a few at a time, and removes what was to be
+// removed on exit. It returns when that is done.
+func (m *Manager) StartAgain(ctx context.Context) {
+	list := m.all()
+	slices.SortFunc(list, func(a, b *Container) int { return a.Created.Compare(b.Created) })
+	var g errgroup.Group
+	g.SetLimit(4)
+	for _, c := range list {
+		s := c.snapshot().State
+		switch {
+		case s.alive():
+		case c.HostConfig.AutoRemove && !s.Started.IsZero():
+			g.Go(func() error { m.removeLeft(ctx, c); return nil })
+		case s.atEngineStart(c.HostConfig.RestartPolicy):
+			g.Go(func() error {
+				c.op.Lock()
+				defer c.op.Unlock()
+				if err := m.start(ctx, c); err != nil {
+					m.Log.Warn("start container again", "id", c.ID, "error", err)
+				}
+				return nil
+			})
+		}
+	}
+	_ = g.Wait() // they log their own errors
+}
+
+func (m *Manager) removeLeft(ctx context.Context, c *Container) {
+	c.op.Lock()
+	defer c.op.Unlock()
+	if err := m.removeStopped(ctx, c, true); err != nil {
+		m.Log.Warn("remove container left over", "id", c.ID, "error", err)
+	}
+}
+
+// shutdownTimeout is the most that a container gets to end when the engine does, in seconds.
+const shutdownTimeout = 15
+
+// Shutdown stops all containers at once, and returns when they and all background work have ended. Watch must still
+// be running. Containers with a restart policy run again with the next engine.
+func (m *Manager) Shutdown(ctx context.Context) error {
+	m.endLife()
+	var g errgroup.Group
+	for _, c := range m.all() {
+		r := c.snapshot()
+		if !r.State.alive() {
+			continue
+		}
+		g.Go(func() error {
+			timeout := min(int(stopTimeout(c.Config, nil).Seconds()), shutdownTimeout)
+			if timeout < 0 {
+				timeout = shutdownTimeout
+			}
+			err := m.stop(ctx, c, StopOptions{Timeout: &timeout}, false)
+			if err != nil {
+				m.Log.Warn("stop container at shutdown", "id", c.ID, "error", err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait()
+	return m.Drain(ctx)
+}
+
+// Drain waits for the background work.
+func (m *Manager) Drain(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		m.background.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,160 @@
+package container
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/containerd/containerd/v2/core/mount"
+	"golang.org/x/sys/unix"
+)
+
+// rootfs is a mounted root file system; the zero value is none.
+type rootfs struct{ path string }
+
+func (m *Manager) rootfsPath(id string) string { return filepath.Join(m.Run, "rootfs", id) }
+func (m *Manager) bundlePath(id string) string { return filepath.Join(m.Run, "bundles", id) }
+
+// mountRootfs mounts the image's layers and the container's writable one as overlay. What an earlier run left
+// mounted is replaced. The caller unmounts.
+func (m *Manager) mountRootfs(ctx context.Context, c *Container) (rootfs, error) {
+	layers, err := m.Images.Layers(ctx, c.ImageID)
+	if err != nil {
+		return rootfs{}, fmt.Errorf("layers of container %s: %w", c.ID[:12], err)
+	}
+	upper, work := filepath.Join(c.dir, "upper"), filepath.Join(c.dir, "work")
+	target := m.rootfsPath(c.ID)
+	if err := os.MkdirAll(target, 0o700); err != nil {
+		return rootfs{}, fmt.Errorf("make mount point: %w", err)
+	}
+	// The overlay refuses to use again what it once used as volatile: its mark goes first.
+	if err := os.RemoveAll(filepath.Join(work, "work", "incompat")); err != nil {
+		return rootfs{}, fmt.Errorf("reset work folder: %w", err)
+	}
+	if len(layers) == 0 { // the overlay wants one lower folder
+		empty := filepath.Join(m.Run, "empty")
+		if err := os.MkdirAll(empty, 0o755); err != nil {
+			return rootfs{}, err
+		}
+		layers = []string{empty}
+	}
+	if err := m.mounter.overlay(layers, upper, work, target, !c.durable()); err != nil {
+		return rootfs{}, fmt.Errorf("mount root file system of container %s: %w", c.ID[:12], err)
+	}
+	return rootfs{target}, nil
+}
+
+// unmount is safe on the zero value. It detaches: a process that still looks at the tree does not hold it up.
+func (r rootfs) unmount(m *Manager) {
+	if r.path == "" {
+		return
+	}
+	if err := unmountDir(r.path); err != nil {
+		m.Log.Warn("unmount root file system", "path", r.path, "error", err)
+	}
+}
+
+func unmountDir(path string) error {
+	err := unix.Unmount(path, unix.MNT_DETACH)
+	if err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// mounter mounts overlays, with what this kernel has.
+type mounter struct {
+	once    sync.Once
+	useOpen bool // fsopen with lowerdir+ (Linux 6.8): any number of layers, any characters in their paths
+}
+
+// overlay mounts layers (topmost first) under upper at target. volatile never syncs: for what does not outlive us.
+func (o *mounter) overlay(layers []string, upper, work, target string, volatile bool) error {
+	o.once.Do(func() { o.useOpen = probeLowerdirPlus(layers[0]) })
+	if o.useOpen {
+		return overlayFD(layers, upper, work, target, volatile)
+	}
+	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`).Replace
+	lower := make([]string, len(layers))
+	for i, l := range layers {
+		lower[i] = escape(l)
+	}
+	options := []string{"index=off", "lowerdir=" + strings.Join(lower, ":"), "upperdir=" + escape(upper), "workdir=" + escape(work)}
+	if volatile {
+		options = append(options, "volatile")
+	}
+	// containerd's mount shortens lower paths by a common folder when they are longer than a page.
+	return mount.All([]mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}, target)
+}
+
+func probeLowerdirPlus(layer string) bool {
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.FsconfigSetString(fd, "lowerdir+", layer) == nil
+}
+
+// overlayFD mounts by the mount API of file descriptors.
+func overlayFD(layers []string, upper, work, target string, volatile bool) error {
+	fd, err := unix.Fsopen("overlay", unix.FSOPEN_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("fsopen overlay: %w", err)
+	}
+	defer unix.Close(fd)
+	type option struct{ name, value string }
+	options := []option{{"source", "overlay"}, {"index", "off"}}
+	for _, l := range layers {
+		options = append(options, option{"lowerdir+", l})
+	}
+	options = append(options, option{"upperdir", upper}, option{"workdir", work})
+	for _, opt := range options {
+		if err := unix.FsconfigSetString(fd, opt.name, opt.value); err != nil {
+			return fmt.Errorf("overlay %s=%s: %w", opt.name, opt.value, err)
+		}
+	}
+	if volatile {
+		if err := unix.FsconfigSetFlag(fd, "volatile"); err != nil {
+			return fmt.Errorf("overlay volatile: %w", err)
+		}
+	}
+	if err := unix.FsconfigCreate(fd); err != nil {
+		return fmt.Errorf("overlay: %w%s", err, kernelSays(fd))
+	}
+	mnt, err := unix.Fsmount(fd, unix.FSMOUNT_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("fsmount overlay: %w", err)
+	}
+	defer unix.Close(mnt)
+	if err := unix.MoveMount(mnt, "", unix.AT_FDCWD, target, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("move_mount to %s: %w", target, err)
+	}
+	return nil
+}
+
+// kernelSays reads the messages that the kernel left in the file system context.
+func kernelSays(fd int) string {
+	var out []string
+	buf := make([]byte, 1024)
+	for range 8 {
+		n, err := unix.Read(fd, buf)
+		if err != nil || n <= 0 {
+			break
+		}
+		out = append(out, strings.TrimSpace(string(buf[:n])))
+	}
+	if len(out) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(slices.Compact(out), "; ") + ")"
+}

@@ -1,0 +1,224 @@
+package container
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+
+	"naru/guest/engine/network"
+	"naru/guest/keeper/keeperapi"
+	"naru/guest/runtime"
+)
+
+// Start runs a container that is not running. It returns when its first process runs.
+func (m *Manager) Start(ctx context.Context, ref string) error {
+	c, err := m.find(ref)
+	if err != nil {
+		return err
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	c.mu.Lock()
+	c.stopBackoff()
+	c.State.RestartCount, c.backoff = 0, 0
+	c.mu.Unlock()
+	return m.start(ctx, c)
+}
+
+// start does the work of Start. c.op is held. A failure is recorded in the container, and removes it when it is one
+// to be removed on exit.
+func (m *Manager) start(ctx context.Context, c *Container) error {
+	c.mu.Lock()
+	err := c.canStartLocked()
+	var streams []*attachment
+	if err == nil {
+		streams = c.takePending()
+	}
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	// A client that goes away in the middle does not leave half a container behind.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+	defer cancel()
+	r := &launch{m: m, c: c, streams: streams}
+	if err := r.run(ctx); err != nil {
+		r.undo(ctx)
+		for _, a := range streams {
+			a.abandon()
+		}
+		return m.startFailed(ctx, c, err)
+	}
+	for _, a := range r.extra {
+		a.join(ctx, m.Keeper, c.ID)
+	}
+	m.emit(c, events.ActionStart)
+	return nil
+}
+
+// startTimeout bounds a start as a whole: an image on a slow disk, a busy host.
+const startTimeout = 2 * time.Minute
+
+func (c *Container) canStartLocked() error {
+	if c.gone {
+		return errdefs.ErrNotFound.WithMessage("No such container: " + c.ID)
+	}
+	return c.State.canStart(c.ID)
+}
+
+// launch is one start and what it has made so far.
+type launch struct {
+	m       *Manager
+	c       *Container
+	streams []*attachment // given to the process from its first byte on
+	extra   []*attachment // those that could not be
+
+	fs     rootfs
+	box    *network.Sandbox
+	bundle string
+}
+
+func (l *launch) run(ctx context.Context) (err error) {
+	m, c := l.m, l.c
+	if l.fs, err = m.mountRootfs(ctx, c); err != nil {
+		return err
+	}
+	mounts, points, err := m.Volumes.Resolve(ctx, c.ID, c.Config, c.HostConfig, func() (string, error) { return l.fs.path, nil })
+	if err != nil {
+		return err
+	}
+	join, err := m.joined(c)
+	if err != nil {
+		return err
+	}
+	if l.box, err = m.Networks.Attach(ctx, m.networkRequest(c, join.net)); err != nil {
+		return err
+	}
+	if mounts, err = m.writeFiles(c, l.box, mounts); err != nil {
+		return err
+	}
+	spec, err := runtime.Spec(m.runtimeContainer(c, l.fs.path, l.box.Path, join, mounts))
+	if err != nil {
+		return err
+	}
+	l.bundle = m.bundlePath(c.ID)
+	if err := writeBundle(l.bundle, spec); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	c.Mounts, c.Networks, c.Ports, c.NetNS = points, l.box.Networks, l.box.Ports, l.box.Path
+	c.mu.Unlock()
+	return l.exec(ctx)
+}
+
+// exec hands the bundle to the keeper and records that the container runs.
+func (l *launch) exec(ctx context.Context) error {
+	m, c := l.m, l.c
+	start := keeperapi.Start{
+		PidFile:   filepath.Join(l.bundle, "pid"),
+		Stdin:     c.Config.OpenStdin,
+		StdinOnce: c.Config.StdinOnce,
+		Log:       c.logPath(),
+		Durable:   c.durable(),
+	}
+	if c.Config.Tty {
+		start.ConsoleSocket = m.consoleSocket(c.ID)
+		start.Rows, start.Cols = uint16(c.HostConfig.ConsoleSize[0]), uint16(c.HostConfig.ConsoleSize[1])
+	}
+	start.Args = m.Runtime.RunArgs(c.ID, l.bundle, start.PidFile, start.ConsoleSocket)
+	if len(l.streams) > 0 {
+		start.Attach, l.extra = &l.streams[0].want, l.streams[1:]
+	}
+	process, stream, err := m.Keeper.Start(ctx, c.ID, start)
+	if err != nil {
+		return err
+	}
+	if stream != nil {
+		l.streams[0].begin(stream)
+	}
+	c.mu.Lock()
+	c.State.start(process.Pid, process.Started)
+	c.mu.Unlock()
+	if err := m.save(c, c.durable()); err != nil {
+		// It runs, and the keeper knows; a new engine takes it over from there.
+		m.Log.Error("record started container", "id", c.ID, "error", err)
+	}
+	return nil
+}
+
+// undo takes back what run has made.
+func (l *launch) undo(ctx context.Context) {
+	if l.box != nil {
+		if err := l.m.Networks.Detach(ctx, l.c.ID); err != nil {
+			l.m.Log.Warn("detach network", "id", l.c.ID, "error", err)
+		}
+	}
+	if l.bundle != "" {
+		l.m.cleanRuntime(l.c.ID)
+	}
+	l.fs.unmount(l.m)
+	l.m.Volumes.Unmounted(l.c.ID)
+}
+
+// startFailed records a failed start and returns what the user is told.
+func (m *Manager) startFailed(ctx context.Context, c *Container, cause error) error {
+	code, err := explainStart(cause, c.record.firstArg())
+	c.mu.Lock()
+	c.State.failStart(code, err)
+	c.Networks, c.Ports, c.NetNS = nil, nil, ""
+	remove := c.HostConfig.AutoRemove && !c.keepOnExit
+	c.mu.Unlock()
+	if remove {
+		if removeErr := m.removeStopped(ctx, c, true); removeErr != nil {
+			return errors.Join(err, removeErr)
+		}
+		return err
+	}
+	if saveErr := m.save(c, false); saveErr != nil {
+		m.Log.Warn("record failed start", "id", c.ID, "error", saveErr)
+	}
+	return err
+}
+
+func (r *record) firstArg() string {
+	path, _ := r.command()
+	return path
+}
+
+// writeBundle writes the bundle folder on the run tmpfs.
+func writeBundle(dir string, spec any) error {
+	data, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode spec: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("make bundle: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600); err != nil {
+		return fmt.Errorf("write bundle: %w", err)
+	}
+	return nil
+}
+
+// cleanRuntime removes what crun and we keep of a container that does not run: state, cgroups, bundle.
+func (m *Manager) cleanRuntime(id string) {
+	if err := m.Runtime.Cleanup(id, m.cgroup(id)); err != nil {
+		m.Log.Warn("clean up after container", "id", id, "error", err)
+	}
+	_ = os.Remove(m.consoleSocket(id)) // the keeper has removed it, unless it was killed
+	if err := os.RemoveAll(m.bundlePath(id)); err != nil {
+		m.Log.Warn("remove bundle", "id", id, "error", err)
+	}
+}
+
+func (m *Manager) cgroup(id string) string { return m.Cgroup + "/" + id }
+
+// consoleSocket is where the terminal of a process is handed over: unix sockets allow 107 bytes, so the name is short.
+func (m *Manager) consoleSocket(id string) string { return filepath.Join(m.Run, "tty-"+id[:16]) }

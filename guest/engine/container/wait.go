@@ -1,0 +1,81 @@
+package container
+
+import (
+	"slices"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+)
+
+// waiter is told once, when its condition is met.
+type waiter struct {
+	until container.WaitCondition
+	told  chan container.WaitResponse
+}
+
+// Wait returns a channel that gets one answer when the condition is met. stop must be called when nobody listens
+// any more.
+func (m *Manager) Wait(ref string, until container.WaitCondition) (told <-chan container.WaitResponse, stop func(), err error) {
+	switch until {
+	case "":
+		until = container.WaitConditionNotRunning
+	case container.WaitConditionNotRunning, container.WaitConditionNextExit, container.WaitConditionRemoved:
+	default:
+		return nil, nil, errdefs.ErrInvalidArgument.WithMessage("invalid condition: \"" + string(until) + "\"")
+	}
+	c, err := m.find(ref)
+	if err != nil {
+		return nil, nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return nil, nil, errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+	}
+	told = c.wait(until)
+	return told, func() { c.unwait(told) }, nil
+}
+
+// wait is Wait with c.mu held.
+func (c *Container) wait(until container.WaitCondition) <-chan container.WaitResponse {
+	w := &waiter{until, make(chan container.WaitResponse, 1)}
+	if until == container.WaitConditionNotRunning && !c.State.alive() {
+		w.told <- c.result()
+		return w.told
+	}
+	c.waiters = append(c.waiters, w)
+	return w.told
+}
+
+func (c *Container) unwait(told <-chan container.WaitResponse) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiters = slices.DeleteFunc(c.waiters, func(w *waiter) bool { return w.told == told })
+}
+
+func (c *Container) result() container.WaitResponse {
+	return container.WaitResponse{StatusCode: int64(c.State.ExitCode)}
+}
+
+// notifyEnd tells those who wait for the end of a run.
+func (c *Container) notifyEnd() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.waiters = slices.DeleteFunc(c.waiters, func(w *waiter) bool {
+		if w.until == container.WaitConditionRemoved {
+			return false
+		}
+		w.told <- c.result()
+		return true
+	})
+}
+
+// notifyRemoved tells everybody: nothing else can happen any more.
+func (c *Container) notifyRemoved() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, w := range c.waiters {
+		w.told <- c.result()
+	}
+	c.waiters = nil
+}
