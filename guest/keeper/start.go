@@ -1,0 +1,115 @@
+package keeper
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"naru/guest/keeper/keeperapi"
+	"naru/guest/logfile"
+)
+
+// runtimeEnv is all that the OCI runtime sees of an environment: crun acts upon NOTIFY_SOCKET and LISTEN_FDS, which
+// here would be the keeper's own.
+var runtimeEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+
+// maxStderr is how much of a failed runtime's words is passed on, in bytes.
+const maxStderr = 8 << 10
+
+// start runs the runtime and keeps the process that it detaches. attacher is nil, or hears all output.
+func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn) (p *process, a *attacher, err error) {
+	if id == "" || len(s.Args) == 0 || s.PidFile == "" {
+		return nil, nil, errors.New("start: id, args and pidFile are needed")
+	}
+	if err := k.table.reserve(id); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			k.table.release(id)
+		}
+	}()
+	p = &process{id: id, durable: s.Durable, stdinOnce: s.StdinOnce, reaper: k.reaper}
+	if s.Log != "" {
+		if p.log, err = logfile.NewWriter(s.Log); err != nil {
+			return nil, nil, err
+		}
+		defer func() {
+			if err != nil {
+				_ = p.log.Close()
+			}
+		}()
+	}
+	if s.Attach != nil {
+		a = newAttacher(conn, *s.Attach, s.ConsoleSocket != "")
+		p.attachers = []*attacher{a}
+	}
+	k.reaper.begin()
+	defer k.reaper.finish()
+	if err := k.launch(p, s); err != nil {
+		return nil, nil, err
+	}
+	k.table.put(p)
+	p.pump()
+	if err := k.reaper.claim(p.pid, func(e end) { go p.conclude(e, k.table, k.log) }); err != nil {
+		k.table.abandon(id)
+		p.close()
+		return nil, nil, err
+	}
+	return p, a, nil
+}
+
+// launch runs the runtime with the process's stdio and reads the pid it left.
+func (k *keeper) launch(p *process, s *keeperapi.Start) (err error) {
+	io, err := newStdio(p, s)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		io.closeTheirs()
+		if err != nil {
+			io.closeOurs(p)
+		}
+	}()
+	ended := make(chan end, 1)
+	attr := &syscall.ProcAttr{
+		Dir: "/", Env: runtimeEnv, Files: []uintptr{io.theirs(0), io.theirs(1), io.theirs(2)},
+		Sys: &syscall.SysProcAttr{Setsid: true}, // a ^C at the keeper's own terminal is not for containers
+	}
+	if _, err := k.reaper.fork(s.Args, attr, func(e end) { ended <- e }); err != nil {
+		return &keeperapi.Error{Class: keeperapi.ClassRuntime, Message: err.Error()}
+	}
+	io.closeTheirs()
+	e := <-ended
+	if code, _ := e.code(); code != 0 {
+		return &keeperapi.Error{
+			Class: keeperapi.ClassRuntime, Message: fmt.Sprintf("runtime ended with exit code %d", code), Stderr: io.words(),
+		}
+	}
+	if p.pid, err = readPid(s.PidFile); err != nil {
+		return err
+	}
+	p.started = time.Now().UTC()
+	if err := io.hand(p, s); err != nil {
+		k.reaper.discard(p.pid)
+		return err
+	}
+	return nil
+}
+
+func readPid(path string) (int, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("read pid file: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil || pid <= 1 {
+		return 0, fmt.Errorf("read pid file %s: no pid in %q", path, text)
+	}
+	return pid, nil
+}
