@@ -188,6 +188,7 @@ func (m *Manager) Close() error {
 	}
 	m.drops.Wait()
 	m.ports.releaseAll()
+	m.table.close()
 	m.host.close()
 	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"sync"
 
 	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
@@ -24,6 +25,46 @@ import (
 // pass every table.
 type table struct {
 	name string
+
+	// mu guards conn. The socket stays open: closing one waits for the kernel to free what was deleted, 7 ms.
+	mu   sync.Mutex
+	conn *nftables.Conn // nil until needed, and after a failure
+}
+
+// transact queues changes and makes them, all or none.
+func (t *table) transact(queue func(c *nftables.Conn) error) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.conn == nil {
+		c, err := nftables.New(nftables.AsLasting())
+		if err != nil {
+			return err
+		}
+		t.conn = c
+	}
+	err := queue(t.conn)
+	if err == nil {
+		err = t.conn.Flush()
+	}
+	if err != nil {
+		t.closeLocked()
+		return fmt.Errorf("change nftables table %s: %w", t.name, err)
+	}
+	return nil
+}
+
+// close gives the socket back; the table can still be used.
+func (t *table) close() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.closeLocked()
+}
+
+func (t *table) closeLocked() {
+	if t.conn != nil {
+		_ = t.conn.CloseLasting()
+		t.conn = nil
+	}
 }
 
 func newTable(name string) *table { return &table{name: name} }
@@ -74,23 +115,18 @@ func portBytes(port uint16) []byte {
 
 // sync brings the table to exactly this content, in one transaction, so that no packet ever meets half of it.
 func (t *table) sync(nets []*netEntry, list []published) error {
-	c, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	c.AddTable(t.ref())
-	c.DelTable(t.ref()) // whatever was there; the line before makes it never fail
-	c.AddTable(t.ref())
-	ports, portsAt := t.portMap(), t.portAtMap()
-	all, at := split(list)
-	if err := errors.Join(c.AddSet(ports, all), c.AddSet(portsAt, at)); err != nil {
-		return err
-	}
-	t.addChains(c, ports, portsAt, nets)
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("write nftables table %s: %w", t.name, err)
-	}
-	return nil
+	return t.transact(func(c *nftables.Conn) error {
+		c.AddTable(t.ref())
+		c.DelTable(t.ref()) // whatever was there; the line before makes it never fail
+		c.AddTable(t.ref())
+		ports, portsAt := t.portMap(), t.portAtMap()
+		all, at := split(list)
+		if err := errors.Join(c.AddSet(ports, all), c.AddSet(portsAt, at)); err != nil {
+			return err
+		}
+		t.addChains(c, ports, portsAt, nets)
+		return nil
+	})
 }
 
 func split(list []published) (all, at []nftables.SetElement) {
@@ -118,39 +154,28 @@ func (t *table) change(list []published, op func(*nftables.Conn, *nftables.Set, 
 	if len(list) == 0 {
 		return nil
 	}
-	c, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	all, at := split(list)
-	if len(all) > 0 {
-		if err := op(c, t.portMap(), all); err != nil {
-			return err
+	return t.transact(func(c *nftables.Conn) error {
+		all, at := split(list)
+		if len(all) > 0 {
+			if err := op(c, t.portMap(), all); err != nil {
+				return err
+			}
 		}
-	}
-	if len(at) > 0 {
-		if err := op(c, t.portAtMap(), at); err != nil {
-			return err
+		if len(at) > 0 {
+			return op(c, t.portAtMap(), at)
 		}
-	}
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("change nftables table %s: %w", t.name, err)
-	}
-	return nil
+		return nil
+	})
 }
 
 // remove deletes the table. Idempotent.
 func (t *table) remove() error {
-	c, err := nftables.New()
-	if err != nil {
-		return err
-	}
-	c.AddTable(t.ref())
-	c.DelTable(t.ref())
-	if err := c.Flush(); err != nil {
-		return fmt.Errorf("remove nftables table %s: %w", t.name, err)
-	}
-	return nil
+	defer t.close()
+	return t.transact(func(c *nftables.Conn) error {
+		c.AddTable(t.ref())
+		c.DelTable(t.ref())
+		return nil
+	})
 }
 
 // foreignDrop returns the name of another table whose forward chain drops by default, "" when there is none.
