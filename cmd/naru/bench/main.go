@@ -1,0 +1,139 @@
+// Command bench times naru beside Docker on this machine: the same commands by turns in one run, a warm-up dropped,
+// medians and the median of the pairs' ratios. It is what `make bench` runs. It needs root, the built binaries, the
+// VM image, and Debian's dockerd (`scripts/peers`).
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// gate is the most that `run --rm` may take beside Docker.
+const gate = 0.25
+
+func main() {
+	runs := flag.Int("n", 15, "counted runs of each command")
+	out := flag.String("o", "out/bench.json", "where the figures go")
+	vm := flag.Bool("vm", true, "also time the VM's boot beside a floor VM")
+	flag.Parse()
+	if err := bench(*runs, *out, *vm); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: error:", err)
+		os.Exit(1)
+	}
+}
+
+func bench(runs int, out string, vm bool) error {
+	root, err := os.Getwd()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp("", "narubench")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	docker, err := startDocker(root, filepath.Join(dir, "docker"))
+	if err != nil {
+		return fmt.Errorf("docker: %w", err)
+	}
+	defer docker.stop()
+	naru, err := startNaru(root, filepath.Join(dir, "naru"))
+	if err != nil {
+		return fmt.Errorf("naru: %w", err)
+	}
+	defer naru.stop()
+	report := report{
+		Time: time.Now().UTC(), CPUs: runtime.NumCPU(), Runs: runs, Kernel: text(exec.Command("uname", "-r")), Load: load(),
+		Versions: map[string]string{"docker": docker.version(), "naru": naru.version()},
+	}
+	for _, c := range containerCases {
+		row, err := pair(c, runs, naru, docker)
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		report.add(row)
+	}
+	for _, c := range engineCases(root, dir) {
+		row, err := c.run(max(3, runs/3))
+		if err != nil {
+			return fmt.Errorf("%s: %w", c.name, err)
+		}
+		report.add(row)
+	}
+	if vm {
+		row, err := bootRow(root, dir, max(3, runs/5))
+		if err != nil {
+			return fmt.Errorf("VM boot: %w", err)
+		}
+		report.add(row)
+	}
+	if err := report.write(filepath.Join(root, out)); err != nil {
+		return err
+	}
+	if r := report.Rows[0]; r.Ratio > gate {
+		return fmt.Errorf("%s takes %.2f× of docker, the gate is %.2f×", r.Name, r.Ratio, gate)
+	}
+	return nil
+}
+
+// report is what is written as JSON.
+type report struct {
+	Time     time.Time         `json:"time"`
+	Kernel   string            `json:"kernel"`
+	CPUs     int               `json:"cpus"`
+	Load     string            `json:"load"` // /proc/loadavg at the start
+	Runs     int               `json:"runs"`
+	Versions map[string]string `json:"versions"`
+	Rows     []row             `json:"rows"`
+}
+
+// row is one figure: both contenders' times in milliseconds, and the median of the ratios of pairs.
+type row struct {
+	Name  string  `json:"name"`
+	Peer  string  `json:"peer"`
+	Naru  spread  `json:"naru"`
+	Other spread  `json:"other"`
+	Ratio float64 `json:"ratio"`
+}
+
+func (r *report) add(row row) {
+	if len(r.Rows) == 0 {
+		fmt.Printf("%-34s %26s %26s %8s\n", "milliseconds: median (min–max)", "naru", "peer", "ratio")
+	}
+	r.Rows = append(r.Rows, row)
+	fmt.Printf("%-34s %26s %26s %7.2f×  %s\n", row.Name, row.Naru, row.Other, row.Ratio, row.Peer)
+}
+
+func (r *report) write(path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	data, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(data, '\n'), 0o644)
+}
+
+func text(cmd *exec.Cmd) string {
+	out, err := cmd.Output()
+	if err != nil {
+		return "unknown: " + err.Error()
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func load() string {
+	data, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return "unknown"
+	}
+	return strings.TrimSpace(string(data))
+}
