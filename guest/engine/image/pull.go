@@ -47,7 +47,7 @@ func (p *puller) run(ctx context.Context) error {
 	resolver := newResolver(p.o.Auth)
 	_, root, err := resolver.Resolve(ctx, p.named.String())
 	if err != nil {
-		return err
+		return unknownManifest(p.named, err)
 	}
 	p.root = root
 	if p.upToDate() {

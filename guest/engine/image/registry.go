@@ -76,7 +76,7 @@ func registryError(ctx context.Context, named reference.Named, err error) error 
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	familiar, name := reference.FamiliarString(named), reference.FamiliarName(named)
+	name := reference.FamiliarName(named)
 	var status remoteerrors.ErrUnexpectedStatus
 	var dial *url.Error
 	switch {
@@ -93,10 +93,17 @@ func registryError(ctx context.Context, named reference.Named, err error) error 
 			status.Status, status.RequestMethod, redacted(status.RequestURL)))
 	case errors.As(err, &dial):
 		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s %q: %s", dial.Op, redacted(dial.URL), dial.Err))
-	case errdefs.IsNotFound(err):
-		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("manifest for %s not found: manifest unknown: manifest unknown", familiar))
 	}
 	return storeError(err)
+}
+
+// unknownManifest is the registry's answer that it has no such name, as Docker tells it. Other errors stay.
+func unknownManifest(named reference.Named, err error) error {
+	if !errdefs.IsNotFound(err) {
+		return err
+	}
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf(
+		"manifest for %s not found: manifest unknown: manifest unknown", reference.FamiliarString(named)))
 }
 
 func denied(name string) error {

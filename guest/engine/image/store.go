@@ -71,7 +71,7 @@ type Store struct {
 // Open opens the store in o.Root, making it when it is new, and drops what an interrupted operation left behind.
 // It waits at most 5 s for another process that has the store open.
 func Open(ctx context.Context, o Options) (_ *Store, err error) {
-	if err := log.SetLevel("error"); err != nil { // containerd's chatter; what matters is in the errors
+	if err := log.SetLevel("fatal"); err != nil { // containerd's chatter; what matters is in the errors
 		return nil, err
 	}
 	s := &Store{o: o, log: o.Log}
