@@ -39,11 +39,11 @@ func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn) (p *pr
 		if p.log, err = logfile.NewWriter(s.Log); err != nil {
 			return nil, nil, err
 		}
-		defer func() {
+		defer func(l *logfile.Writer) {
 			if err != nil {
-				_ = p.log.Close()
+				_ = l.Close()
 			}
-		}()
+		}(p.log)
 	}
 	if s.Attach != nil {
 		a = newAttacher(conn, *s.Attach, s.ConsoleSocket != "")
@@ -66,36 +66,36 @@ func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn) (p *pr
 
 // launch runs the runtime with the process's stdio and reads the pid it left.
 func (k *keeper) launch(p *process, s *keeperapi.Start) (err error) {
-	io, err := newStdio(p, s)
+	std, err := newStdio(p, s)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		io.closeTheirs()
+		std.closeTheirs()
 		if err != nil {
-			io.closeOurs(p)
+			std.closeOurs(p)
 		}
 	}()
 	ended := make(chan end, 1)
 	attr := &syscall.ProcAttr{
-		Dir: "/", Env: runtimeEnv, Files: []uintptr{io.theirs(0), io.theirs(1), io.theirs(2)},
+		Dir: "/", Env: runtimeEnv, Files: []uintptr{std.theirs(0), std.theirs(1), std.theirs(2)},
 		Sys: &syscall.SysProcAttr{Setsid: true}, // a ^C at the keeper's own terminal is not for containers
 	}
 	if _, err := k.reaper.fork(s.Args, attr, func(e end) { ended <- e }); err != nil {
 		return &keeperapi.Error{Class: keeperapi.ClassRuntime, Message: err.Error()}
 	}
-	io.closeTheirs()
+	std.closeTheirs()
 	e := <-ended
 	if code, _ := e.code(); code != 0 {
 		return &keeperapi.Error{
-			Class: keeperapi.ClassRuntime, Message: fmt.Sprintf("runtime ended with exit code %d", code), Stderr: io.words(),
+			Class: keeperapi.ClassRuntime, Message: fmt.Sprintf("runtime ended with exit code %d", code), Stderr: std.words(),
 		}
 	}
 	if p.pid, err = readPid(s.PidFile); err != nil {
 		return err
 	}
 	p.started = time.Now().UTC()
-	if err := io.hand(p, s); err != nil {
+	if err := std.hand(p, s); err != nil {
 		k.reaper.discard(p.pid)
 		return err
 	}
