@@ -317,7 +317,7 @@ func TestRealRegistry(t *testing.T) {
 		if time.Now().After(deadline) {
 			t.Fatal("the registry does not listen")
 		}
-		runtime.Gosched()
+		<-time.After(10 * time.Millisecond)
 	}
 	ref := reg.push(t, "team/app:1", testIndex(t, map[string]v1.Image{
 		runtime.GOARCH: testImage(t, runtime.GOARCH, []file{{name: "a", content: "real"}}),
