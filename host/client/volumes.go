@@ -1,0 +1,72 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/api/types/volume"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+
+	"strings"
+)
+
+// VolumeCreate makes a volume, or returns the one of that name.
+func (c *Client) VolumeCreate(ctx context.Context, req volume.CreateRequest) (volume.Volume, error) {
+	return call[volume.Volume](ctx, c, request{method: http.MethodPost, path: "/volumes/create", json: req})
+}
+
+// VolumeList lists volumes.
+func (c *Client) VolumeList(ctx context.Context, f Filters) (volume.ListResponse, error) {
+	q := url.Values{}
+	f.set(q)
+	return call[volume.ListResponse](ctx, c, request{method: http.MethodGet, path: "/volumes", query: q})
+}
+
+// VolumeInspectRaw tells all about a volume as the engine wrote it.
+func (c *Client) VolumeInspectRaw(ctx context.Context, name string) ([]byte, error) {
+	return c.rawGet(ctx, "/volumes/"+url.PathEscape(name), nil)
+}
+
+// VolumeRemove removes a volume that no container uses.
+func (c *Client) VolumeRemove(ctx context.Context, name string, force bool) error {
+	q := url.Values{}
+	setBool(q, "force", force)
+	return c.plain(ctx, request{method: http.MethodDelete, path: "/volumes/" + url.PathEscape(name), query: q})
+}
+
+// VolumesPrune removes volumes that no container uses.
+func (c *Client) VolumesPrune(ctx context.Context, f Filters) (volume.PruneReport, error) {
+	q := url.Values{}
+	f.set(q)
+	return call[volume.PruneReport](ctx, c, request{method: http.MethodPost, path: "/volumes/prune", query: q})
+}
+
+// NetworkList lists networks.
+func (c *Client) NetworkList(ctx context.Context, f Filters) ([]network.Summary, error) {
+	q := url.Values{}
+	f.set(q)
+	return call[[]network.Summary](ctx, c, request{method: http.MethodGet, path: "/networks", query: q})
+}
+
+// NetworkInspectRaw tells all about a network as the engine wrote it.
+func (c *Client) NetworkInspectRaw(ctx context.Context, name string) ([]byte, error) {
+	return c.rawGet(ctx, "/networks/"+url.PathEscape(name), nil)
+}
+
+// setPlatforms sets the platforms of an image request ("linux/arm64") in the API's form, one JSON document each.
+func setPlatforms(q url.Values, platforms []string) {
+	for _, p := range platforms {
+		parts := strings.SplitN(p, "/", 3)
+		var spec ocispec.Platform
+		for i, field := range []*string{&spec.OS, &spec.Architecture, &spec.Variant} {
+			if i < len(parts) {
+				*field = parts[i]
+			}
+		}
+		data, _ := json.Marshal(spec) // strings can be encoded
+		q.Add("platforms", string(data))
+	}
+}
