@@ -38,6 +38,10 @@ func newFakeGuest(t testing.TB, num uint16, eventIdx, split bool) (*Device, *fak
 	g.tx = vm.newRing(txQueue, num, 0x20000, fakeHigh, maxPayload/16, eventIdx)
 	g.rx.start(0)
 	g.tx.start(0)
+	for i := range num {
+		g.free = append(g.free, i)
+	}
+	g.fill()
 	var done sync.WaitGroup
 	done.Go(g.receiveLoop)
 	done.Go(g.reclaimLoop)
@@ -46,10 +50,6 @@ func newFakeGuest(t testing.TB, num uint16, eventIdx, split bool) (*Device, *fak
 		_ = vm.call[txQueue].Close()
 		done.Wait()
 	})
-	for i := range num {
-		g.free = append(g.free, i)
-	}
-	g.fill()
 	return dev, g
 }
 
