@@ -3,17 +3,24 @@
 package volume
 
 import (
-	"context"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
 
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/volume"
 
 	"naru/guest/api"
 	"naru/guest/engine/event"
-	"naru/guest/runtime"
 )
 
 // Store keeps records over restarts of the engine. Put and Delete with durable return only after the record is
@@ -36,55 +43,149 @@ type Options struct {
 	Container func(ref string) (id string, err error)
 }
 
+// Kinds of record in the store.
+const (
+	kindVolume = "volume"     // by name
+	kindUse    = "volume-use" // by container ID
+	driver     = "local"      // the only driver
+	dataFolder = "_data"      // of a volume's folder: what containers see
+	marker     = ".filling"   // in a volume's folder while the image's content is copied
+	removing   = ".removing-" // prefix of folders that are being deleted
+	created    = time.RFC3339 // Docker's format of CreatedAt
+)
+
+// record is a volume as it is stored.
+type record struct {
+	Created   time.Time
+	Labels    map[string]string `json:",omitempty"`
+	Anonymous bool              `json:",omitempty"`
+}
+
+// vol is a volume at work.
+type vol struct {
+	record
+	name string
+	fill sync.Mutex // held while the image's content is copied in
+}
+
+// use is what a container has mounted, from its creation to its removal.
+type use struct {
+	Points    []container.MountPoint
+	Anonymous map[string]string `json:",omitempty"` // destination to the volume made for it
+}
+
 // Manager owns the volumes of one installation. Safe for concurrent use.
 type Manager struct {
 	opts Options
+	dir  string
+
+	mu   sync.Mutex // guards all below
+	vols map[string]*vol
+	uses map[string]*use // by container ID
 }
-
-// Filter is what List and Prune select by: Docker's filter names to the accepted values of each.
-type Filter map[string][]string
-
-var errNotYet = errors.New("not yet")
 
 // Open loads the records. A volume's folder without a record is taken in as it is.
-func Open(opts Options) (*Manager, error) { return nil, errNotYet }
-
-// Validate checks all mounts of a container to be created, and makes nothing.
-func (m *Manager) Validate(cfg *container.Config, hc *container.HostConfig) error { return errNotYet }
-
-// Resolve makes the volumes of a container that are missing, fills new ones from the image (rootfs returns the
-// mounted root file system; it is called only when a volume is empty and wants a copy), marks them as used by the container
-// and returns its mounts, ordered so that a parent comes before its children. It can be called again, at each start:
-// anonymous volumes stay the same.
-func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *container.Config, hc *container.HostConfig,
-	rootfs func() (string, error)) ([]runtime.Mount, []container.MountPoint, error) {
-	return nil, nil, errNotYet
+func Open(opts Options) (*Manager, error) {
+	m := &Manager{opts: opts, dir: filepath.Join(opts.Root, "volumes"), vols: map[string]*vol{}, uses: map[string]*use{}}
+	if err := os.MkdirAll(m.dir, 0o700); err != nil {
+		return nil, err
+	}
+	err := opts.Store.Each(kindVolume, func(name string, raw json.RawMessage) error {
+		v := &vol{name: name}
+		if err := json.Unmarshal(raw, &v.record); err != nil {
+			return fmt.Errorf("record of volume %s: %w", name, err)
+		}
+		m.vols[name] = v
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = opts.Store.Each(kindUse, func(id string, raw json.RawMessage) error {
+		u := &use{}
+		if err := json.Unmarshal(raw, u); err != nil {
+			return fmt.Errorf("mounts of container %s: %w", id, err)
+		}
+		m.uses[id] = u
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return m, m.reconcile()
 }
 
-// Unmounted tells that the container has ended: the `unmount` events.
-func (m *Manager) Unmounted(containerID string) {}
-
-// Release ends the container's use of its volumes, and with removeAnonymous deletes those that were made for it.
-// Idempotent.
-func (m *Manager) Release(ctx context.Context, containerID string, removeAnonymous bool) error {
-	return errNotYet
+// reconcile makes records and folders agree after a crash: deletions are finished, half-filled volumes emptied,
+// folders without a record taken in, and missing folders made.
+func (m *Manager) reconcile() error {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		name := e.Name()
+		if strings.HasPrefix(name, removing) {
+			if err := os.RemoveAll(filepath.Join(m.dir, name)); err != nil {
+				m.opts.Log.Warn("volume: a deleted volume is left behind", "folder", name, "error", err)
+			}
+			continue
+		}
+		if !e.IsDir() || checkName(name) != nil {
+			continue
+		}
+		if _, err := os.Lstat(filepath.Join(m.dir, name, marker)); err == nil {
+			if err := m.empty(name); err != nil {
+				return fmt.Errorf("empty half-filled volume %s: %w", name, err)
+			}
+		}
+		if m.vols[name] == nil {
+			v := &vol{name: name, record: record{Created: time.Now(), Anonymous: isAnonymous(name)}}
+			if info, err := e.Info(); err == nil {
+				v.Created = info.ModTime()
+			}
+			m.vols[name] = v
+			m.opts.Log.Info("volume: folder without a record is taken in", "volume", name)
+		}
+	}
+	for name := range m.vols {
+		if err := os.MkdirAll(m.data(name), 0o755); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// Create makes a volume, or returns the one of that name.
-func (m *Manager) Create(ctx context.Context, req volume.CreateRequest) (*volume.Volume, error) {
-	return nil, errNotYet
+// empty undoes an interrupted copy.
+func (m *Manager) empty(name string) error {
+	data := m.data(name)
+	err := errors.Join(os.RemoveAll(data), os.MkdirAll(data, 0o755))
+	if err != nil {
+		return err
+	}
+	return os.Remove(filepath.Join(m.dir, name, marker))
 }
 
-// Get returns the volume of that name.
-func (m *Manager) Get(name string) (*volume.Volume, error) { return nil, errNotYet }
+// data is the folder that containers see.
+func (m *Manager) data(name string) string { return filepath.Join(m.dir, name, dataFolder) }
 
-// List returns the volumes that match the filter, ordered by name.
-func (m *Manager) List(f Filter) ([]volume.Volume, error) { return nil, errNotYet }
+// users returns the sorted IDs of the containers that have the volume. The caller holds mu.
+func (m *Manager) users(name string) []string {
+	var out []string
+	for id, u := range m.uses {
+		if slices.ContainsFunc(u.Points, func(p container.MountPoint) bool { return p.Name == name && p.Name != "" }) {
+			out = append(out, id)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
 
-// Remove deletes a volume that no container uses. With force a missing one is not an error.
-func (m *Manager) Remove(ctx context.Context, name string, force bool) error { return errNotYet }
+var anonymousName = regexp.MustCompile(`^[0-9a-f]{64}$`)
 
-// Prune deletes unused volumes: the anonymous ones, and with filter all=true the named ones too.
-func (m *Manager) Prune(ctx context.Context, f Filter) (*volume.PruneReport, error) {
-	return nil, errNotYet
+func isAnonymous(name string) bool { return anonymousName.MatchString(name) }
+
+func newName() string {
+	var b [32]byte
+	_, _ = rand.Read(b[:]) // never fails: crypto/rand ends the process instead
+	return hex.EncodeToString(b[:])
 }

@@ -1,0 +1,263 @@
+package volume
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/volume"
+)
+
+// anonymousLabel marks a volume that was made without a name, as in Docker.
+const anonymousLabel = "com.docker.volume.anonymous"
+
+var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
+
+// checkName refuses names with Docker's words.
+func checkName(name string) error {
+	if len(name) == 1 {
+		return errdefs.ErrInvalidArgument.WithMessage("volume name is too short, names should be at least two alphanumeric characters")
+	}
+	if !validName.MatchString(name) || len(name) > 255-len(removing) {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("create %s: %q includes invalid characters for a local volume name, "+
+			`only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. If you intended to pass a host directory, use absolute path`, name, name))
+	}
+	return nil
+}
+
+func checkDriver(name string, options map[string]string) error {
+	if name != "" && name != driver {
+		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("error looking up volume plugin %s: plugin %q not found", name, name))
+	}
+	if len(options) > 0 {
+		return errdefs.ErrNotImplemented.WithMessage("naru's local volume driver takes no options yet: " +
+			strings.Join(slices.Sorted(maps.Keys(options)), ", "))
+	}
+	return nil
+}
+
+// Create makes a volume, or returns the one of that name.
+func (m *Manager) Create(ctx context.Context, req volume.CreateRequest) (*volume.Volume, error) {
+	if req.ClusterVolumeSpec != nil {
+		return nil, errdefs.ErrNotImplemented.WithMessage("naru has no cluster volumes")
+	}
+	if err := checkDriver(req.Driver, req.DriverOpts); err != nil {
+		return nil, err
+	}
+	anonymous := req.Name == ""
+	if anonymous {
+		req.Name = newName()
+	} else if err := checkName(req.Name); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, err := m.ensure(req.Name, req.Labels, anonymous, true)
+	if err != nil {
+		return nil, err
+	}
+	return m.describe(v), nil
+}
+
+// ensure returns the volume of that name, making it when it is missing. The caller holds mu and has checked the name.
+func (m *Manager) ensure(name string, labels map[string]string, anonymous, durable bool) (*vol, error) {
+	if v := m.vols[name]; v != nil {
+		return v, nil
+	}
+	v := &vol{name: name, record: record{Created: time.Now(), Labels: labels, Anonymous: anonymous}}
+	if anonymous {
+		v.Labels = maps.Clone(labels)
+		if v.Labels == nil {
+			v.Labels = map[string]string{}
+		}
+		v.Labels[anonymousLabel] = ""
+	}
+	folder := filepath.Join(m.dir, name)
+	if err := os.Mkdir(folder, 0o700); err != nil {
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	err := os.Mkdir(m.data(name), 0o755)
+	if err == nil {
+		err = m.opts.Store.Put(kindVolume, name, v.record, durable)
+	}
+	if err != nil {
+		_ = os.RemoveAll(folder)
+		return nil, fmt.Errorf("create volume %s: %w", name, err)
+	}
+	m.vols[name] = v
+	m.emit(events.ActionCreate, name, nil)
+	return v, nil
+}
+
+// Get returns the volume of that name.
+func (m *Manager) Get(name string) (*volume.Volume, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v := m.vols[name]
+	if v == nil {
+		return nil, errNoVolume(name)
+	}
+	return m.describe(v), nil
+}
+
+func errNoVolume(name string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("get %s: no such volume", name))
+}
+
+func (m *Manager) describe(v *vol) *volume.Volume {
+	return &volume.Volume{
+		Name: v.name, Driver: driver, Scope: "local", Mountpoint: m.data(v.name),
+		CreatedAt: v.Created.Format(created), Labels: maps.Clone(v.Labels),
+	}
+}
+
+// List returns the volumes that match the filter, ordered by name.
+func (m *Manager) List(f Filter) ([]volume.Volume, error) {
+	if err := f.check("name", "dangling", "driver", "label"); err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := []volume.Volume{}
+	for _, v := range m.vols {
+		if f.matches(v, func() bool { return len(m.users(v.name)) > 0 }) {
+			out = append(out, *m.describe(v))
+		}
+	}
+	slices.SortFunc(out, func(a, b volume.Volume) int { return cmp.Compare(a.Name, b.Name) })
+	return out, nil
+}
+
+// Remove deletes a volume that no container uses. With force a missing one is not an error.
+func (m *Manager) Remove(ctx context.Context, name string, force bool) error {
+	m.mu.Lock()
+	v := m.vols[name]
+	if v == nil {
+		m.mu.Unlock()
+		if force {
+			return nil
+		}
+		return errNoVolume(name)
+	}
+	if users := m.users(name); len(users) > 0 {
+		m.mu.Unlock()
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("remove %s: volume is in use - [%s]", name, strings.Join(users, ", ")))
+	}
+	trash, err := m.retire(v)
+	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return m.discard(name, trash)
+}
+
+// retire takes an unused volume out of sight and returns the folder that is left to delete. The caller holds mu. The
+// record goes first: a crash after that leaves the volume whole, to be taken in again, never an empty one.
+func (m *Manager) retire(v *vol) (trash string, err error) {
+	if err := m.opts.Store.Delete(kindVolume, v.name, !v.Anonymous); err != nil {
+		return "", fmt.Errorf("remove %s: %w", v.name, err)
+	}
+	trash = filepath.Join(m.dir, removing+newName()[:12])
+	if err := os.Rename(filepath.Join(m.dir, v.name), trash); err != nil && !os.IsNotExist(err) {
+		return "", fmt.Errorf("remove %s: %w", v.name, err)
+	}
+	delete(m.vols, v.name)
+	return trash, nil
+}
+
+// discard deletes a retired folder.
+func (m *Manager) discard(name, trash string) error {
+	if err := os.RemoveAll(trash); err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	m.emit(events.ActionDestroy, name, nil)
+	return nil
+}
+
+// Prune deletes unused volumes: the anonymous ones, and with filter all=true the named ones too.
+func (m *Manager) Prune(ctx context.Context, f Filter) (*volume.PruneReport, error) {
+	if err := f.check("all", "label", "label!"); err != nil {
+		return nil, err
+	}
+	all, err := f.all()
+	if err != nil {
+		return nil, err
+	}
+	report := &volume.PruneReport{VolumesDeleted: []string{}}
+	trash := map[string]string{}
+	m.mu.Lock()
+	for name, v := range m.vols {
+		if !all && !v.Anonymous || len(m.users(name)) > 0 || !f.matches(v, nil) {
+			continue
+		}
+		folder, err := m.retire(v)
+		if err != nil {
+			m.mu.Unlock()
+			return nil, err
+		}
+		trash[name] = folder
+	}
+	m.mu.Unlock()
+	for _, name := range slices.Sorted(maps.Keys(trash)) {
+		if err := ctx.Err(); err != nil {
+			return nil, err // the folders are deleted at the next start
+		}
+		report.SpaceReclaimed += diskUsage(trash[name])
+		if err := m.discard(name, trash[name]); err != nil {
+			return nil, err
+		}
+		report.VolumesDeleted = append(report.VolumesDeleted, name)
+	}
+	if m.opts.Events != nil {
+		m.opts.Events.Emit(events.VolumeEventType, events.ActionPrune, "",
+			map[string]string{"reclaimed": strconv.FormatUint(report.SpaceReclaimed, 10)})
+	}
+	return report, nil
+}
+
+// diskUsage is the number of bytes that a tree takes on disk, hard links counted once. What cannot be read counts as 0.
+func diskUsage(root string) uint64 {
+	var total uint64
+	seen := map[[2]uint64]bool{}
+	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return nil
+		}
+		st, ok := info.Sys().(*syscall.Stat_t)
+		if !ok {
+			return nil
+		}
+		if key := [2]uint64{uint64(st.Dev), st.Ino}; !seen[key] {
+			seen[key] = true
+			total += uint64(st.Blocks) * 512
+		}
+		return nil
+	})
+	return total
+}
+
+// emit publishes an event about a volume.
+func (m *Manager) emit(action events.Action, name string, more map[string]string) {
+	if m.opts.Events == nil {
+		return
+	}
+	attributes := map[string]string{"driver": driver}
+	maps.Copy(attributes, more)
+	m.opts.Events.Emit(events.VolumeEventType, action, name, attributes)
+}
