@@ -204,7 +204,7 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 
 // boolValue reads a query parameter as Docker does: absent, "", "0", "no", "false" and "none" are false.
 func boolValue(r *http.Request, name string) bool {
-	switch strings.ToLower(strings.TrimSpace(r.FormValue(name))) {
+	switch strings.ToLower(strings.TrimSpace(r.URL.Query().Get(name))) {
 	case "", "0", "no", "false", "none":
 		return false
 	}

@@ -231,3 +231,12 @@ func (m *Manager) Resize(ctx context.Context, ref string, rows, cols uint16) err
 	m.emit(c, events.ActionResize, "height", fmt.Sprint(rows), "width", fmt.Sprint(cols))
 	return nil
 }
+
+// Tty says whether a container has a terminal: its stream is raw then.
+func (m *Manager) Tty(ref string) (bool, error) {
+	c, err := m.find(ref)
+	if err != nil {
+		return false, err
+	}
+	return c.Config.Tty, nil
+}

@@ -212,3 +212,6 @@ func (m *Manager) Drain(ctx context.Context) error {
 		return ctx.Err()
 	}
 }
+
+// RemoveCgroup removes the cgroup above all containers, which is empty once Shutdown is over.
+func (m *Manager) RemoveCgroup() error { return m.Runtime.Cleanup("", m.Cgroup) }

@@ -35,6 +35,9 @@ func (m *Manager) Start(ctx context.Context, ref string) error {
 // start does the work of Start. c.op is held. A failure is recorded in the container, and removes it when it is one
 // to be removed on exit.
 func (m *Manager) start(ctx context.Context, c *Container) error {
+	if m.life.Err() != nil {
+		return errdefs.ErrUnavailable.WithMessage("the engine is stopping")
+	}
 	c.mu.Lock()
 	err := c.canStartLocked()
 	var streams []*attachment

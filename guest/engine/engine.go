@@ -1,0 +1,145 @@
+// Package engine puts the engine together: journal, images, networks, volumes and containers, in the order in which
+// they need each other, and takes them apart again.
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"naru/guest/api"
+	"naru/guest/engine/container"
+	"naru/guest/engine/event"
+	"naru/guest/engine/image"
+	"naru/guest/engine/journal"
+	"naru/guest/engine/network"
+	"naru/guest/engine/volume"
+	"naru/guest/keeper/keeperapi"
+	"naru/guest/runtime"
+)
+
+// Options say where an engine lives. All folders are absolute.
+type Options struct {
+	Root     string // data, on a disk
+	Run      string // a tmpfs that lives as long as the keeper
+	Name     string // of everything made outside Root: bridge, nftables table, cgroup
+	Keeper   string // path of the keeper's socket
+	Mode     string // api.ModeDirect or api.ModeMachine
+	Crun     string // path of crun
+	InitPath string // static init for --init; "" for none
+	Shares   []api.Share
+	Version  string
+	Log      *slog.Logger
+}
+
+// Engine is all of it. The parts are safe for concurrent use.
+type Engine struct {
+	Options
+	Events     *event.Bus
+	Journal    *journal.Journal
+	Images     *image.Store
+	Networks   *network.Manager
+	Volumes    *volume.Manager
+	Containers *container.Manager
+	Started    time.Time
+}
+
+// Open makes the engine and takes over what an earlier one left. The caller runs Watch, and then Shutdown.
+func Open(ctx context.Context, o Options) (_ *Engine, err error) {
+	if err := os.MkdirAll(o.Root, 0o711); err != nil {
+		return nil, fmt.Errorf("open engine: %w", err)
+	}
+	e := &Engine{Options: o, Events: &event.Bus{}, Started: time.Now()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("open engine: %w", err), e.close())
+		}
+	}()
+	if e.Journal, err = journal.Open(filepath.Join(o.Root, "state.journal"), o.Log); err != nil {
+		return nil, err
+	}
+	keeper, err := keeperapi.Dial(ctx, o.Keeper)
+	if err != nil {
+		return nil, err
+	}
+	e.Containers = container.New(container.Options{
+		Root: o.Root, Run: o.Run, Cgroup: "/" + o.Name, InitPath: o.InitPath,
+		Runtime: runtime.Crun{Path: o.Crun, Root: filepath.Join(o.Run, "crun")},
+		Keeper:  keeper, Store: e.Journal, Events: e.Events, Log: o.Log,
+	})
+	// The others ask for the containers while they open: which images are in use, what a mount belongs to.
+	if err := e.Containers.Load(); err != nil {
+		return nil, err
+	}
+	if err := e.openParts(ctx); err != nil {
+		return nil, err
+	}
+	if err := e.Containers.Restore(ctx); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *Engine) openParts(ctx context.Context) (err error) {
+	e.Images, err = image.Open(ctx, image.Options{Root: e.Root, Events: e.Events, Log: e.Log, InUse: e.imageUses})
+	if err != nil {
+		return err
+	}
+	e.Volumes, err = volume.Open(volume.Options{
+		Root: e.Root, Store: e.Journal, Events: e.Events, Log: e.Log, Shares: e.Shares, Mode: e.Mode,
+		Container: e.Containers.ResolveID,
+	})
+	if err != nil {
+		return err
+	}
+	e.Networks, err = network.Open(ctx, network.Options{
+		Name: e.Name, Run: e.Run, Mode: e.Mode, Store: e.Journal, Events: e.Events, Log: e.Log,
+	})
+	if err != nil {
+		return err
+	}
+	e.Containers.Images, e.Containers.Volumes, e.Containers.Networks = e.Images, e.Volumes, e.Networks
+	return nil
+}
+
+func (e *Engine) imageUses(imageID string) []image.Use {
+	var uses []image.Use
+	for _, u := range e.Containers.UsesOf(imageID) {
+		uses = append(uses, image.Use{Container: u.ID, Running: u.Running})
+	}
+	return uses
+}
+
+// Watch hears of ended containers until ctx ends, and first starts what the restart policies want.
+func (e *Engine) Watch(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.Containers.StartAgain(ctx)
+	}()
+	err := e.Containers.Watch(ctx)
+	<-done
+	return err
+}
+
+// Shutdown stops all containers and removes everything that is not data: networks, mounts, cgroups. Watch must still
+// be running; the caller ends it afterwards.
+func (e *Engine) Shutdown(ctx context.Context) error {
+	err := e.Containers.Shutdown(ctx)
+	return errors.Join(err, e.Networks.Teardown(ctx), e.Containers.RemoveCgroup(), e.close())
+}
+
+func (e *Engine) close() error {
+	var errs []error
+	if e.Images != nil {
+		errs = append(errs, e.Images.Close())
+	}
+	if e.Journal != nil {
+		errs = append(errs, e.Journal.Close())
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,197 @@
+package server
+
+import (
+	"bufio"
+	"context"
+	"crypto/subtle"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/mdlayher/vsock"
+
+	"naru/guest/api"
+)
+
+// helloTimeout bounds how long a peer may take to say who it is.
+const helloTimeout = 10 * time.Second
+
+// Agent answers the host on AF_VSOCK: each stream starts with an api.Hello, which says what it is for.
+type Agent struct {
+	Token     string
+	Published func(target string) bool // whether a forward may go there
+	HTTP      *Server                  // serves KindDocker
+	Log       *slog.Logger
+	// Trusted judges a peer by its address; nil trusts the host, CID 2, alone. AF_VSOCK knows no network namespaces:
+	// any container could knock here by way of the loopback CID.
+	Trusted func(net.Addr) bool
+}
+
+// Serve answers on ln until ctx ends.
+func (a *Agent) Serve(ctx context.Context, ln net.Listener) error {
+	docker := &handedListener{addr: ln.Addr(), conns: make(chan net.Conn), done: make(chan struct{})}
+	var open sync.WaitGroup
+	defer open.Wait()
+	stop := context.AfterFunc(ctx, func() { ln.Close(); docker.Close() })
+	defer stop()
+	open.Go(func() {
+		if err := a.HTTP.Serve(docker); err != nil && ctx.Err() == nil {
+			a.Log.Error("serve host", "error", err)
+		}
+	})
+	for {
+		conn, err := ln.Accept()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if errors.Is(err, net.ErrClosed) {
+			docker.Close()
+			return err
+		}
+		if err != nil { // a peer that went away in the queue, or no descriptors: the next one may do
+			a.Log.Error("accept from host", "error", err)
+			select {
+			case <-ctx.Done():
+			case <-time.After(100 * time.Millisecond):
+			}
+			continue
+		}
+		open.Go(func() {
+			if err := a.serve(ctx, conn, docker); err != nil {
+				a.Log.Warn("stream from host", "peer", conn.RemoteAddr().String(), "error", err)
+			}
+		})
+	}
+}
+
+// serve answers one stream; a wrong Hello is answered by closing it.
+func (a *Agent) serve(ctx context.Context, conn net.Conn, docker *handedListener) error {
+	d, ok := conn.(duplex)
+	if !ok {
+		conn.Close()
+		return errors.New("the connection has no half-close")
+	}
+	hello, s, err := a.hello(d)
+	if err != nil {
+		conn.Close()
+		return err
+	}
+	switch hello.Kind {
+	case api.KindDocker:
+		docker.hand(s)
+		return nil
+	case api.KindForward:
+		defer conn.Close()
+		return a.forward(ctx, s, hello.Target)
+	}
+	conn.Close()
+	return fmt.Errorf("refused: %q is not served here", hello.Kind)
+}
+
+func (a *Agent) hello(conn duplex) (h api.Hello, s *stream, err error) {
+	trusted := a.Trusted
+	if trusted == nil {
+		trusted = isHost
+	}
+	if !trusted(conn.RemoteAddr()) {
+		return h, nil, errors.New("refused: not the host")
+	}
+	if err := conn.SetDeadline(time.Now().Add(helloTimeout)); err != nil {
+		return h, nil, err
+	}
+	in := bufio.NewReaderSize(conn, api.MaxHello)
+	line, err := in.ReadSlice('\n')
+	if err != nil {
+		return h, nil, fmt.Errorf("read hello: %w", err)
+	}
+	if err := json.Unmarshal(line, &h); err != nil {
+		return h, nil, fmt.Errorf("read hello: %w", err)
+	}
+	if h.Version != api.Version {
+		return h, nil, fmt.Errorf("refused: host speaks version %d, guest %d", h.Version, api.Version)
+	}
+	if a.Token == "" || subtle.ConstantTimeCompare([]byte(h.Token), []byte(a.Token)) != 1 {
+		return h, nil, errors.New("refused: wrong token")
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return h, nil, err
+	}
+	return h, &stream{conn, unread(in, conn)}, nil
+}
+
+func isHost(addr net.Addr) bool {
+	a, ok := addr.(*vsock.Addr)
+	return ok && a.ContextID == vsock.Host
+}
+
+// forward connects the host with a published port, and passes the end of each direction on.
+func (a *Agent) forward(ctx context.Context, host duplex, target string) error {
+	address, tcp := strings.CutPrefix(target, "tcp:")
+	if !tcp || !a.Published(target) {
+		return fmt.Errorf("refused: %q is not published", target)
+	}
+	dialer := net.Dialer{Timeout: helloTimeout}
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { host.Close(); conn.Close() })
+	defer stop()
+	splice(host, conn.(*net.TCPConn))
+	return nil
+}
+
+// splice copies both ways until both are over. An error of one direction ends the other too.
+func splice(a, b duplex) {
+	var both sync.WaitGroup
+	one := func(to, from duplex) {
+		if _, err := io.Copy(to, from); err != nil {
+			to.Close()
+			from.Close()
+			return
+		}
+		_ = to.CloseWrite()
+	}
+	both.Go(func() { one(a, b) })
+	one(b, a)
+	both.Wait()
+}
+
+// handedListener is a listener whose connections are handed to it.
+type handedListener struct {
+	addr  net.Addr
+	conns chan net.Conn
+	once  sync.Once
+	done  chan struct{}
+}
+
+func (l *handedListener) hand(conn net.Conn) {
+	select {
+	case l.conns <- conn:
+	case <-l.done:
+		conn.Close()
+	}
+}
+
+func (l *handedListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *handedListener) Close() error {
+	l.once.Do(func() { close(l.done) })
+	return nil
+}
+
+func (l *handedListener) Addr() net.Addr { return l.addr }

@@ -1,0 +1,260 @@
+package server
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
+	containertypes "github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"naru/guest/engine/container"
+)
+
+// containerRoutes serves /containers/….
+func containerRoutes(m *container.Manager) []route {
+	h := containerHandlers{m}
+	return []route{
+		{"POST", "/containers/create", h.create},
+		{"POST", "/containers/prune", h.prune},
+		{"GET", "/containers/json", h.list},
+		{"GET", "/containers/{id}/json", h.inspect},
+		{"POST", "/containers/{id}/start", h.start},
+		{"POST", "/containers/{id}/stop", h.stop},
+		{"POST", "/containers/{id}/restart", h.restart},
+		{"POST", "/containers/{id}/kill", h.kill},
+		{"POST", "/containers/{id}/wait", h.wait},
+		{"POST", "/containers/{id}/rename", h.rename},
+		{"POST", "/containers/{id}/resize", h.resize},
+		{"POST", "/containers/{id}/attach", h.attach},
+		{"GET", "/containers/{id}/logs", h.logs},
+		{"DELETE", "/containers/{id}", h.remove},
+	}
+}
+
+type containerHandlers struct{ m *container.Manager }
+
+// createRequest is Docker's, with what older clients still send.
+type createRequest struct {
+	containertypes.CreateRequest
+	MacAddress string `json:",omitempty"` // of Config, before 1.44
+}
+
+func (h containerHandlers) create(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	var req createRequest
+	if err := readJSON(w, r, &req); err != nil {
+		return err
+	}
+	q := r.URL.Query()
+	o := container.CreateOptions{
+		Name: q.Get("name"), Config: req.Config, HostConfig: req.HostConfig, Networking: req.NetworkingConfig,
+	}
+	if text := q.Get("platform"); text != "" {
+		p, err := platforms.Parse(text)
+		if err != nil {
+			return errdefs.ErrInvalidArgument.WithMessage(err.Error())
+		}
+		o.Platform = &p
+	}
+	if err := req.moveMAC(&o); err != nil {
+		return err
+	}
+	id, warnings, err := h.m.Create(r.Context(), o)
+	if err != nil {
+		return err
+	}
+	if warnings == nil {
+		warnings = []string{}
+	}
+	return writeJSON(w, http.StatusCreated, containertypes.CreateResponse{ID: id, Warnings: warnings})
+}
+
+// moveMAC puts an address given for the container where it is now: at its first network.
+func (req *createRequest) moveMAC(o *container.CreateOptions) error {
+	if req.MacAddress == "" {
+		return nil
+	}
+	var mac network.HardwareAddr
+	if err := mac.UnmarshalText([]byte(req.MacAddress)); err != nil {
+		return errdefs.ErrInvalidArgument.WithMessage("invalid MAC address: " + req.MacAddress)
+	}
+	mode := "bridge"
+	if o.HostConfig != nil && o.HostConfig.NetworkMode.UserDefined() != "" && !o.HostConfig.NetworkMode.IsDefault() {
+		mode = o.HostConfig.NetworkMode.UserDefined()
+	}
+	if o.Networking == nil {
+		o.Networking = &network.NetworkingConfig{}
+	}
+	if o.Networking.EndpointsConfig == nil {
+		o.Networking.EndpointsConfig = map[string]*network.EndpointSettings{}
+	}
+	if o.Networking.EndpointsConfig[mode] == nil {
+		o.Networking.EndpointsConfig[mode] = &network.EndpointSettings{}
+	}
+	o.Networking.EndpointsConfig[mode].MacAddress = mac
+	return nil
+}
+
+func (h containerHandlers) prune(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	filters, err := filtersValue(r)
+	if err != nil {
+		return err
+	}
+	report, err := h.m.Prune(r.Context(), filters)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, report)
+}
+
+func (h containerHandlers) list(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	filters, err := filtersValue(r)
+	if err != nil {
+		return err
+	}
+	o := container.ListOptions{All: boolValue(r, "all"), Size: boolValue(r, "size"), Filters: filters}
+	if text := r.URL.Query().Get("limit"); text != "" {
+		if o.Limit, err = strconv.Atoi(text); err != nil {
+			return errdefs.ErrInvalidArgument.WithMessage("invalid limit: " + text)
+		}
+	}
+	list, err := h.m.List(r.Context(), o)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+func (h containerHandlers) inspect(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	c, err := h.m.Inspect(r.Context(), vars["id"], boolValue(r, "size"))
+	if err != nil {
+		return err
+	}
+	if lessVersion(requestVersion(r), "1.52") {
+		return writeJSON(w, http.StatusOK, olderInspect(c))
+	}
+	return writeJSON(w, http.StatusOK, c)
+}
+
+func (h containerHandlers) start(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if r.URL.Query().Get("checkpoint") != "" {
+		return errdefs.ErrNotImplemented.WithMessage("naru does not serve checkpoints yet")
+	}
+	if err := h.m.Start(r.Context(), vars["id"]); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func stopOptions(r *http.Request) (o container.StopOptions, err error) {
+	q := r.URL.Query()
+	o.Signal = q.Get("signal")
+	if text := q.Get("t"); text != "" {
+		t, err := strconv.Atoi(text)
+		if err != nil {
+			return o, errdefs.ErrInvalidArgument.WithMessage("invalid timeout: " + text)
+		}
+		o.Timeout = &t
+	}
+	return o, nil
+}
+
+func (h containerHandlers) stop(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	o, err := stopOptions(r)
+	if err != nil {
+		return err
+	}
+	if err := h.m.Stop(r.Context(), vars["id"], o); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h containerHandlers) restart(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	o, err := stopOptions(r)
+	if err != nil {
+		return err
+	}
+	if err := h.m.Restart(r.Context(), vars["id"], o); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h containerHandlers) kill(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if err := h.m.Kill(r.Context(), vars["id"], r.URL.Query().Get("signal")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// wait sends its head at once, so that a client knows that nothing can escape it from now on.
+func (h containerHandlers) wait(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	told, stop, err := h.m.Wait(vars["id"], containertypes.WaitCondition(r.URL.Query().Get("condition")))
+	if err != nil {
+		return err
+	}
+	defer stop()
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(http.StatusOK)
+	if !lessVersion(requestVersion(r), "1.30") {
+		_ = http.NewResponseController(w).Flush() // a client that has gone ends the context
+	}
+	select {
+	case result := <-told:
+		_ = json.NewEncoder(w).Encode(result)
+	case <-r.Context().Done():
+	}
+	return nil
+}
+
+func (h containerHandlers) rename(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if err := h.m.Rename(r.Context(), vars["id"], r.URL.Query().Get("name")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// sizeValue reads a terminal's size.
+func sizeValue(r *http.Request) (rows, cols uint16, err error) {
+	for name, into := range map[string]*uint16{"h": &rows, "w": &cols} {
+		n, err := strconv.ParseUint(r.URL.Query().Get(name), 10, 16)
+		if err != nil {
+			return 0, 0, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid resize %s: %q", name, r.URL.Query().Get(name)))
+		}
+		*into = uint16(n)
+	}
+	return rows, cols, nil
+}
+
+func (h containerHandlers) resize(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	rows, cols, err := sizeValue(r)
+	if err != nil {
+		return err
+	}
+	if err := h.m.Resize(r.Context(), vars["id"], rows, cols); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
+
+func (h containerHandlers) remove(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if boolValue(r, "link") {
+		return errdefs.ErrNotImplemented.WithMessage("naru does not serve --link yet")
+	}
+	o := container.DeleteOptions{Force: boolValue(r, "force"), Volumes: boolValue(r, "v")}
+	if err := h.m.Delete(r.Context(), vars["id"], o); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
