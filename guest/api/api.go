@@ -21,6 +21,7 @@ const (
 const (
 	KindDocker  = "docker"  // after the Hello: HTTP/1.1, the Docker Engine API and /naru/…
 	KindForward = "forward" // after the Hello: raw bytes to and from Hello.Target, half-close kept
+	KindDialed  = "dialed"  // after the Hello: raw bytes of the connection asked for by OpDial; Target is the request's ID
 	KindShell   = "shell"   // after the Hello: a root shell in the guest, raw bytes; the terminal size is that of Hello
 	KindControl = "control" // after the Hello: one ControlRequest, answered by one ControlReply, both a JSON line
 )
@@ -136,10 +137,19 @@ type Share struct {
 // per line and the host answers each with a PublishReply: a container start returns only after the host listens.
 const PublishPath = "/naru/v1/publish"
 
-// PublishRequest asks the host to listen, or to stop listening, for one published port.
+// Ops of a PublishRequest.
+const (
+	OpListen = "listen" // listen for one published port
+	OpClose  = "close"  // stop listening for it
+	// OpDial connects to Target, a port of the host's loopback: a registry that the user named as localhost. The
+	// host refuses any other address. After its reply it brings the connection as a stream of KindDialed.
+	OpDial = "dial"
+)
+
+// PublishRequest asks the host for one thing.
 type PublishRequest struct {
 	ID       uint64 `json:"id"`       // echoed in the reply
-	Op       string `json:"op"`       // "listen" or "close"
+	Op       string `json:"op"`       // one of the ops above
 	Protocol string `json:"protocol"` // "tcp"
 	HostIP   string `json:"hostIP"`   // empty: the host's default, which is loopback
 	HostPort uint16 `json:"hostPort"` // 0: any free port, told in the reply

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -31,6 +32,7 @@ type Publisher struct {
 	come   chan struct{} // closed when a stream is there; a new one is made when it goes
 	lastID uint64
 	wanted map[uint64]api.PublishRequest
+	dials  map[uint64]chan net.Conn // connections asked for and not yet brought
 }
 
 // hostStream is one connection to the host's daemon.
@@ -45,7 +47,7 @@ type hostStream struct {
 }
 
 func newPublisher(log *slog.Logger) *Publisher {
-	return &Publisher{log: log, come: make(chan struct{}), wanted: map[uint64]api.PublishRequest{}}
+	return &Publisher{log: log, come: make(chan struct{}), wanted: map[uint64]api.PublishRequest{}, dials: map[uint64]chan net.Conn{}}
 }
 
 // Serve speaks over conn, the upgraded stream, until it ends or ctx does; it closes conn. All ports published so far
@@ -139,7 +141,7 @@ func (p *Publisher) listen(ctx context.Context, b binding, target string) (bindi
 	if err != nil {
 		return b, err
 	}
-	req := b.request("listen", target)
+	req := b.request(api.OpListen, target)
 	p.mu.Lock()
 	p.lastID++
 	req.ID = p.lastID
@@ -161,7 +163,7 @@ func (p *Publisher) keep(b binding, target string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lastID = max(p.lastID, b.ID)
-	p.wanted[b.ID] = b.request("listen", target)
+	p.wanted[b.ID] = b.request(api.OpListen, target)
 }
 
 // close asks the host to stop listening. A host that is away, or fails, has nothing to close.
@@ -173,7 +175,7 @@ func (p *Publisher) close(ctx context.Context, b binding, target string) {
 	if s == nil {
 		return
 	}
-	if _, err := s.call(ctx, b.request("close", target)); err != nil {
+	if _, err := s.call(ctx, b.request(api.OpClose, target)); err != nil {
 		p.log.Debug("network: host did not close a port", "port", b.HostPort, "error", err)
 	}
 }
