@@ -25,6 +25,7 @@ type conn struct {
 
 	state     connState
 	answered  chan struct{} // closed when state leaves connecting
+	accepted  bool          // by the guest
 	shut      uint32        // what we told, or owe to tell, the guest that we will not do any more
 	guestShut uint32        // the same of the guest
 	readErr   error         // what reads give once the buffer is empty; nil while there can be more

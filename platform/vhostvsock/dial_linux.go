@@ -2,10 +2,8 @@ package vhostvsock
 
 import (
 	"context"
-	"errors"
 	"net"
 	"os"
-	"syscall"
 )
 
 // firstPort is where host ports start: those below are for privileged programs.
@@ -20,17 +18,14 @@ func (d *device) dial(ctx context.Context, port uint32) (net.Conn, error) {
 	case <-c.answered:
 	case <-ctx.Done():
 		c.forget(ctx.Err())
+		return nil, c.opError("dial", ctx.Err())
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c.state != open {
-		err := c.writeErr
-		if errors.Is(err, syscall.ECONNREFUSED) {
-			err = os.NewSyscallError("connect", err)
-		}
-		return nil, c.opError("dial", err)
+	if !c.accepted {
+		return nil, c.opError("dial", os.NewSyscallError("connect", c.writeErr))
 	}
-	return c, nil
+	return c, nil // although the guest may have closed it already
 }
 
 // request waits for the driver and sends a REQUEST from a new port.

@@ -129,7 +129,7 @@ func (c *conn) packet(h header, size int) (deliver bool, err error) {
 	}
 	switch h.op {
 	case opResponse:
-		c.state = open
+		c.state, c.accepted = open, true
 		close(c.answered)
 	case opShutdown:
 		c.shutByGuest(h.flags)
