@@ -1,0 +1,166 @@
+// Package credentials finds what Docker's tools stored about a registry: in ~/.docker/config.json, or with the
+// docker-credential-* program that it names.
+package credentials
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// hubServer is the key of Docker Hub in the file, for historical reasons a URL.
+const hubServer = "https://index.docker.io/v1/"
+
+// auth is the document of the X-Registry-Auth header.
+type auth struct {
+	Username      string `json:"username,omitempty"`
+	Password      string `json:"password,omitempty"`
+	IdentityToken string `json:"identitytoken,omitempty"`
+	RegistryToken string `json:"registrytoken,omitempty"`
+	ServerAddress string `json:"serveraddress,omitempty"`
+}
+
+// entry is one of the file's auths.
+type entry struct {
+	Auth          string `json:"auth"` // base64 of user:password
+	Username      string `json:"username"`
+	Password      string `json:"password"`
+	IdentityToken string `json:"identitytoken"`
+	RegistryToken string `json:"registrytoken"`
+}
+
+type configFile struct {
+	Auths       map[string]entry  `json:"auths"`
+	CredsStore  string            `json:"credsStore"`
+	CredHelpers map[string]string `json:"credHelpers"`
+}
+
+// Header is the value of X-Registry-Auth for a registry's domain ("docker.io", "ghcr.io"), empty when nothing is
+// stored for it.
+func Header(ctx context.Context, domain string) (string, error) {
+	config, err := load()
+	if err != nil {
+		return "", err
+	}
+	server := domain
+	if domain == "docker.io" {
+		server = hubServer
+	}
+	a, err := config.find(ctx, server)
+	if err != nil || a == nil {
+		return "", err
+	}
+	a.ServerAddress = server
+	data, err := json.Marshal(a)
+	if err != nil {
+		return "", err
+	}
+	return base64.URLEncoding.EncodeToString(data), nil
+}
+
+func load() (*configFile, error) {
+	dir := os.Getenv("DOCKER_CONFIG")
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return &configFile{}, nil // no home, nothing stored
+		}
+		dir = filepath.Join(home, ".docker")
+	}
+	file := filepath.Join(dir, "config.json")
+	data, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return &configFile{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the credentials: %w", err)
+	}
+	var c configFile
+	if err := json.Unmarshal(data, &c); err != nil {
+		return nil, fmt.Errorf("read the credentials: %s: %w", file, err)
+	}
+	return &c, nil
+}
+
+func (c *configFile) find(ctx context.Context, server string) (*auth, error) {
+	helper := c.CredHelpers[host(server)]
+	if helper == "" {
+		helper = c.CredHelpers[server]
+	}
+	if helper == "" {
+		helper = c.CredsStore
+	}
+	if helper != "" {
+		a, err := ask(ctx, helper, server)
+		if err != nil || a != nil {
+			return a, err
+		}
+	}
+	for key, e := range c.Auths {
+		if key == server || host(key) == host(server) {
+			return e.auth()
+		}
+	}
+	return nil, nil
+}
+
+// host is the host of a key, which older tools wrote as a URL.
+func host(key string) string {
+	if _, rest, ok := strings.Cut(key, "://"); ok {
+		key = rest
+	}
+	key, _, _ = strings.Cut(key, "/")
+	return key
+}
+
+func (e entry) auth() (*auth, error) {
+	a := &auth{Username: e.Username, Password: e.Password, IdentityToken: e.IdentityToken, RegistryToken: e.RegistryToken}
+	if e.Auth != "" {
+		data, err := base64.StdEncoding.DecodeString(e.Auth)
+		user, password, ok := strings.Cut(string(data), ":")
+		if err != nil || !ok {
+			return nil, errors.New("read the credentials: an entry of auths is no base64 of user:password")
+		}
+		a.Username, a.Password = user, strings.TrimRight(password, "\x00")
+	}
+	if *a == (auth{}) {
+		return nil, nil
+	}
+	return a, nil
+}
+
+// tokenUser is what a helper gives as the user of an identity token.
+const tokenUser = "<token>"
+
+// ask runs a credential helper: the server goes to its stdin, JSON comes out.
+// https://github.com/docker/docker-credential-helpers#development
+func ask(ctx context.Context, helper, server string) (*auth, error) {
+	program := "docker-credential-" + helper
+	cmd := exec.CommandContext(ctx, program, "get")
+	cmd.Stdin = strings.NewReader(server)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		if strings.Contains(string(out)+stderr.String(), "credentials not found") || errors.Is(err, exec.ErrNotFound) {
+			return nil, nil // as Docker: a missing helper means no credentials
+		}
+		return nil, fmt.Errorf("%s: %w: %s", program, err, bytes.TrimSpace(append(out, stderr.Bytes()...)))
+	}
+	var got struct{ Username, Secret string }
+	if err := json.Unmarshal(out, &got); err != nil {
+		return nil, fmt.Errorf("%s: %w", program, err)
+	}
+	if got.Username == tokenUser {
+		return &auth{IdentityToken: got.Secret}, nil
+	}
+	return &auth{Username: got.Username, Password: got.Secret}, nil
+}
