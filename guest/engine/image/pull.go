@@ -44,7 +44,7 @@ type puller struct {
 }
 
 func (p *puller) run(ctx context.Context) error {
-	resolver := newResolver(p.o.Auth)
+	resolver := p.s.newResolver(p.o.Auth)
 	_, root, err := resolver.Resolve(ctx, p.named.String())
 	if err != nil {
 		return unknownManifest(p.named, err)

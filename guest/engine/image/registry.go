@@ -21,12 +21,12 @@ import (
 
 // newResolver talks to the registry of one pull. Credentials go to that registry and to the token server it names,
 // to nobody else.
-func newResolver(auth registry.AuthConfig) remotes.Resolver {
+func (s *Store) newResolver(auth registry.AuthConfig) remotes.Resolver {
 	return docker.NewResolver(docker.ResolverOptions{
 		Headers: http.Header{"User-Agent": {"naru"}},
 		Hosts: func(host string) ([]docker.RegistryHost, error) {
 			h := docker.RegistryHost{
-				Client:       &http.Client{Transport: docker.DefaultHTTPTransport(nil)},
+				Client:       &http.Client{Transport: s.transport()},
 				Host:         host,
 				Scheme:       "https",
 				Path:         "/v2",
@@ -55,6 +55,22 @@ func newResolver(auth registry.AuthConfig) remotes.Resolver {
 			return []docker.RegistryHost{h}, nil
 		},
 	})
+}
+
+// transport is containerd's, but for loopback addresses where the user's loopback is not this machine's.
+func (s *Store) transport() *http.Transport {
+	t := docker.DefaultHTTPTransport(nil)
+	if s.o.DialLoopback == nil {
+		return t
+	}
+	direct := t.DialContext
+	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if isLoopback(addr) {
+			return s.o.DialLoopback(ctx, addr)
+		}
+		return direct(ctx, network, addr)
+	}
+	return t
 }
 
 // isLoopback tells whether a registry's host[:port] is this machine, by name or address alone: only then is plain

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -48,6 +49,8 @@ type Options struct {
 	// InUse tells which containers were made from an image. It is called without any lock of the Store's held, also
 	// from the collector's goroutine. nil: none.
 	InUse func(imageID string) []Use
+	// DialLoopback connects to a loopback "host:port" of the machine the user sits at. nil: that is this machine.
+	DialLoopback func(ctx context.Context, addr string) (net.Conn, error)
 }
 
 // Store holds the images of one engine. Safe for concurrent use.
@@ -100,6 +103,8 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := s.loadIndex(ctx); err != nil {
 		return nil, err
 	}
+	s.keepReserve()
+	s.collector.full.Store(true)
 	s.collector.start(s)
 	if stale {
 		s.collector.trigger()
