@@ -67,6 +67,7 @@ func (s *Store) Delete(ctx context.Context, ref string, o DeleteOptions) ([]imag
 	if err != nil {
 		return nil, err
 	}
+	s.useReserve()
 	// The lease keeps the content until it is clear that no container was made meanwhile.
 	ctx, done, err := s.leased(ctx)
 	if err != nil {

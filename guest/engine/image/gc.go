@@ -5,9 +5,10 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/containerd/errdefs"
 )
 
 // gcDelay is how long the collector waits for more work to come before it runs, so that removing ten images is one
@@ -19,7 +20,8 @@ type collector struct {
 	wake   chan struct{}
 	cancel context.CancelFunc
 	done   chan struct{}
-	run    sync.Mutex // held while one collection runs
+	run    sync.Mutex  // held while one collection runs
+	full   atomic.Bool // the next collection looks at everything
 }
 
 func (c *collector) start(s *Store) {
@@ -66,10 +68,20 @@ func (s *Store) Collect(ctx context.Context) error {
 	s.collector.run.Lock()
 	defer s.collector.run.Unlock()
 	ctx = s.context(ctx)
+	s.useReserve()
+	defer s.keepReserve()
 	if err := s.dropHeld(ctx); err != nil {
 		return err
 	}
+	full := s.collector.full.Swap(false)
+	if full {
+		if err := s.markAll(ctx); err != nil && !errdefs.IsAlreadyExists(err) {
+			s.collector.full.Store(true)
+			return err
+		}
+	}
 	if _, err := s.db.GarbageCollect(ctx); err != nil {
+		s.collector.full.CompareAndSwap(false, full)
 		return fmt.Errorf("collect garbage: %w", err)
 	}
 	return nil
@@ -97,13 +109,4 @@ func (s *Store) dropHeld(ctx context.Context) error {
 	s.names.Lock()
 	defer s.names.Unlock()
 	return s.commit(ctx, nil, remove)
-}
-
-// freeBytes is the free space of the file system that holds dir; 0 when it cannot be told.
-func freeBytes(dir string) uint64 {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return 0
-	}
-	return st.Bavail * uint64(st.Bsize)
 }

@@ -253,9 +253,25 @@ func TestPullDiskFull(t *testing.T) {
 		t.Errorf("resolve: %v", err)
 	}
 	wantEmpty(t, s)
-	if _, err := s.Pull(t.Context(), PullOptions{Name: reg.push(t, "small", testImage(t, runtime.GOARCH, []file{{name: "a", content: "b"}})).String()}); err != nil {
+	small := reg.push(t, "small", testImage(t, runtime.GOARCH, []file{{name: "a", content: "b"}}))
+	if _, err := s.Pull(t.Context(), PullOptions{Name: small.String()}); err != nil {
 		t.Errorf("pull of a small image afterwards: %v", err)
 	}
+	// Not a byte is left: removing works still.
+	filler, err := os.Create(filepath.Join(root, "filler"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, size := range []int{1 << 16, 1} {
+		for err = nil; err == nil; {
+			_, err = filler.Write(noise[:size])
+		}
+	}
+	_ = filler.Close()
+	if _, err := s.Delete(t.Context(), small.String(), DeleteOptions{}); err != nil {
+		t.Errorf("delete on a full disk: %v", err)
+	}
+	wantEmpty(t, s)
 }
 
 // TestOpenAfterCrash opens a store whose process died in the middle of a pull.

@@ -6,7 +6,6 @@ import (
 	"io"
 
 	"github.com/containerd/containerd/v2/core/images/archive"
-	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/platforms"
 	"github.com/moby/moby/api/types/events"
 )
@@ -19,7 +18,6 @@ func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
 		return err
 	}
 	defer done()
-	lease, _ := leases.FromContext(ctx)
 	opts := []archive.ExportOpt{archive.WithPlatform(platforms.All)}
 	ids := []string{}
 	for _, ref := range refs {
@@ -31,9 +29,8 @@ func (s *Store) Save(ctx context.Context, refs []string, w io.Writer) error {
 			return err
 		}
 		// Deleted meanwhile, it must last until it is written.
-		err = s.leases.AddResource(ctx, leases.Lease{ID: lease}, leases.Resource{ID: e.target.Digest.String(), Type: "content"})
-		if err != nil {
-			return fmt.Errorf("keep image: %w", err)
+		if err := s.keepBlob(ctx, e.target.Digest); err != nil {
+			return err
 		}
 		if named := r.reference(); named != nil && !isDigest(r.name) {
 			opts = append(opts, archive.WithManifest(e.target, named.String()))

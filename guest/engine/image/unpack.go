@@ -10,6 +10,7 @@ import (
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/diff/apply"
 	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/snapshots"
@@ -104,16 +105,12 @@ func (s *Store) fetchHandler(fetcher remotes.Fetcher, p *layerProgress) images.H
 		if isJSON && desc.Size > maxJSON {
 			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%s is too large: %d bytes", desc.Digest, desc.Size))
 		}
-		_, err := s.content.Info(ctx, desc.Digest)
-		if err == nil {
-			p.fetched(desc)
-			return nil, nil
-		}
 		if fetcher == nil {
-			return nil, err
+			return nil, s.keepBlob(ctx, desc.Digest)
 		}
 		desc.URLs = nil // an image must not make us call servers of its choice
-		err = remotes.Fetch(ctx, s.content, progressFetcher{fetcher, p}, desc)
+		// Not asked first whether the blob is there: only opening a writer puts an existing one under the lease.
+		err := remotes.Fetch(ctx, s.content, progressFetcher{fetcher, p}, desc)
 		if err != nil && !errdefs.IsAlreadyExists(err) {
 			cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 			defer cancel()
@@ -125,6 +122,20 @@ func (s *Store) fetchHandler(fetcher remotes.Fetcher, p *layerProgress) images.H
 		p.fetched(desc)
 		return nil, nil
 	}
+}
+
+// keepBlob puts a blob that must be there already under the context's lease.
+func (s *Store) keepBlob(ctx context.Context, d digest.Digest) error {
+	if err := d.Validate(); err != nil {
+		return errdefs.ErrInvalidArgument.WithMessage(err.Error())
+	}
+	lease, _ := leases.FromContext(ctx)
+	err := s.leases.AddResource(ctx, leases.Lease{ID: lease}, leases.Resource{ID: d.String(), Type: "content"})
+	if err != nil {
+		return fmt.Errorf("keep content: %w", err)
+	}
+	_, err = s.content.Info(ctx, d) // only now can it not be collected any more
+	return err
 }
 
 // digestError words a verification that failed as Docker does.
