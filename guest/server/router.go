@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"net/http"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -105,12 +106,8 @@ func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		return
 	}
-	if known {
-		writeError(w, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("naru does not serve %s %s yet", r.Method, path)))
-		return
-	}
-	if isDockerPath(path) {
-		writeError(w, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("naru does not serve %s %s yet", r.Method, path)))
+	if known || isDockerPath(path) {
+		writeError(w, notServed(r.Method, path))
 		return
 	}
 	writeError(w, errdefs.ErrNotFound.WithMessage("page not found"))
@@ -122,14 +119,21 @@ var dockerRoots = []string{
 	"networks", "nodes", "plugins", "secrets", "services", "session", "swarm", "system", "tasks", "version", "volumes",
 }
 
+// swarmRoots are those that need a swarm. Clients look for Docker's phrase to pass over them.
+var swarmRoots = []string{"configs", "nodes", "secrets", "services", "swarm", "tasks"}
+
+func notServed(method, path string) error {
+	text := fmt.Sprintf("naru does not serve %s %s yet", method, path)
+	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
+	if slices.Contains(swarmRoots, first) {
+		text = fmt.Sprintf("This node is not a swarm manager: naru does not serve %s %s", method, path)
+	}
+	return errdefs.ErrNotImplemented.WithMessage(text)
+}
+
 func isDockerPath(path string) bool {
 	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	for _, root := range dockerRoots {
-		if first == root {
-			return true
-		}
-	}
-	return false
+	return slices.Contains(dockerRoots, first)
 }
 
 func checkVersion(v string) error {

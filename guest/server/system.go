@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/registry"
 	"github.com/moby/moby/api/types/system"
 	"golang.org/x/sys/unix"
@@ -29,6 +30,8 @@ func systemRoutes(e *engine.Engine) []route {
 		{"HEAD", "/_ping", h.ping},
 		{"GET", "/version", h.version},
 		{"GET", "/info", h.info},
+		{"GET", "/plugins", h.plugins},
+		{"GET", "/plugins/{name:*}/json", h.plugin},
 	}
 }
 
@@ -65,6 +68,15 @@ func (h systemHandlers) version(w http.ResponseWriter, _ *http.Request, _ map[st
 		},
 	}}
 	return writeJSON(w, http.StatusOK, v)
+}
+
+// plugins: there are none, which is what clients that look everywhere for a name need to hear.
+func (h systemHandlers) plugins(w http.ResponseWriter, _ *http.Request, _ map[string]string) error {
+	return writeJSON(w, http.StatusOK, []struct{}{})
+}
+
+func (h systemHandlers) plugin(_ http.ResponseWriter, _ *http.Request, vars map[string]string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("plugin %q not found", vars["name"]))
 }
 
 func (h systemHandlers) info(w http.ResponseWriter, r *http.Request, _ map[string]string) error {

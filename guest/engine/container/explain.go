@@ -18,10 +18,11 @@ const (
 	exitNotFound   = 127
 )
 
+// crun's words for a program that is not there, and for one that may not run.
 var (
-	// crun's words for a program that is not there, and for one that may not run.
-	crunNotFound = regexp.MustCompile("executable file [`'\"]?([^`'\"]*)[`'\"]? not found|(?:open|exec|find) executable[^:]*: No such file|exec(?:ve)? [^:]*: No such file or directory")
-	crunDenied   = regexp.MustCompile("(?i)(?:open|exec|find|executable|exec the container process|execve|permission)[^:]*: ?(?:`[^`]*`: )?(Permission denied|Is a directory|Exec format error|not a directory)")
+	crunNotFound = regexp.MustCompile("executable file `.*` not found|open executable: No such file or directory|exec[^:]*: No such file or directory")
+	crunDenied   = regexp.MustCompile("the path `.*` exists but it is not executable|exec[^:]*: Permission denied")
+	crunNotFile  = regexp.MustCompile("the path `.*` is not a regular file|exec[^:]*: Is a directory")
 )
 
 // explainStart returns the exit code of a container whose start failed and the error for the user. The docker CLI
@@ -53,8 +54,9 @@ func explainRuntime(stderr, message, arg string) (code int, text string) {
 		}
 		return exitNotFound, prefix + fmt.Sprintf("exec: %q: executable file not found in $PATH", arg)
 	case crunDenied.MatchString(said):
-		why := strings.ToLower(crunDenied.FindStringSubmatch(said)[1])
-		return exitNotInvoked, prefix + fmt.Sprintf("exec: %q: %s", arg, why)
+		return exitNotInvoked, prefix + fmt.Sprintf("exec: %q: permission denied", arg)
+	case crunNotFile.MatchString(said):
+		return exitNotInvoked, prefix + fmt.Sprintf("exec: %q: is a directory: permission denied", arg)
 	}
 	return exitNotStarted, said
 }
