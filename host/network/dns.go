@@ -1,0 +1,180 @@
+package network
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+const (
+	lookupTimeout = 10 * time.Second
+	answerTTL     = 5 // seconds; the host's resolver tells none, and the host's network may change at any time
+)
+
+// resolver is the part of net.Resolver that questions are put to.
+type resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+	LookupCNAME(ctx context.Context, host string) (string, error)
+	LookupMX(ctx context.Context, name string) ([]*net.MX, error)
+	LookupNS(ctx context.Context, name string) ([]*net.NS, error)
+	LookupSRV(ctx context.Context, service, proto, name string) (string, []*net.SRV, error)
+	LookupTXT(ctx context.Context, name string) ([]string, error)
+	LookupAddr(ctx context.Context, addr string) ([]string, error)
+}
+
+// dnsServer answers the guest by asking the host's own resolver, each time anew: a VPN that comes or goes counts
+// from the next question on.
+type dnsServer struct {
+	log     *slog.Logger
+	up      resolver
+	servers []*dns.Server
+	work    sync.WaitGroup
+}
+
+func startDNS(log *slog.Logger, up resolver, packets net.PacketConn, streams net.Listener) *dnsServer {
+	s := &dnsServer{log: log, up: up}
+	s.servers = []*dns.Server{{PacketConn: packets, Handler: s}, {Listener: streams, Handler: s}}
+	for _, server := range s.servers {
+		started := make(chan struct{})
+		server.NotifyStartedFunc = func() { close(started) }
+		s.work.Go(func() {
+			if err := server.ActivateAndServe(); err != nil {
+				log.Debug("DNS server ended", "error", err)
+			}
+		})
+		<-started // a server that has not begun cannot be shut down
+	}
+	return s
+}
+
+func (s *dnsServer) close() {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, server := range s.servers {
+		_ = server.ShutdownContext(ctx)
+	}
+	s.work.Wait()
+}
+
+// ServeDNS answers one message.
+func (s *dnsServer) ServeDNS(w dns.ResponseWriter, r *dns.Msg) {
+	m := new(dns.Msg).SetReply(r)
+	m.RecursionAvailable = true
+	switch {
+	case r.Opcode != dns.OpcodeQuery:
+		m.Rcode = dns.RcodeNotImplemented
+	case len(r.Question) != 1 || r.Question[0].Qclass != dns.ClassINET:
+		m.Rcode = dns.RcodeRefused
+	default:
+		ctx, cancel := context.WithTimeout(context.Background(), lookupTimeout)
+		m.Answer, m.Rcode = s.answer(ctx, r.Question[0])
+		cancel()
+	}
+	size := dns.MinMsgSize
+	if opt := r.IsEdns0(); opt != nil {
+		size = max(size, int(opt.UDPSize()))
+		m.SetEdns0(4096, false)
+	}
+	if _, stream := w.RemoteAddr().(*net.TCPAddr); stream {
+		size = dns.MaxMsgSize
+	}
+	m.Truncate(size)
+	_ = w.WriteMsg(m) // the asker has gone, or asks again
+}
+
+func (s *dnsServer) answer(ctx context.Context, q dns.Question) ([]dns.RR, int) {
+	records, err := s.lookup(ctx, q)
+	var dnsErr *net.DNSError
+	switch {
+	case err == nil:
+		return records, dns.RcodeSuccess
+	case errors.As(err, &dnsErr) && dnsErr.IsNotFound:
+		return nil, dns.RcodeNameError
+	default:
+		// Not "no such name": resolvers remember that.
+		s.log.Debug("DNS question", "type", dns.TypeToString[q.Qtype], "error", err)
+		return nil, dns.RcodeServerFailure
+	}
+}
+
+func (s *dnsServer) lookup(ctx context.Context, q dns.Question) (rrs []dns.RR, err error) {
+	h := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: answerTTL}
+	switch q.Qtype {
+	case dns.TypeA:
+		addrs, err := s.up.LookupNetIP(ctx, "ip4", q.Name)
+		for _, a := range addrs {
+			rrs = append(rrs, &dns.A{Hdr: h, A: a.Unmap().AsSlice()})
+		}
+		return rrs, err
+	case dns.TypeAAAA:
+		return nil, nil // there is no IPv6 here; "no such name" would be wrong
+	case dns.TypeCNAME:
+		name, err := s.up.LookupCNAME(ctx, q.Name)
+		if err == nil && !strings.EqualFold(name, q.Name) {
+			rrs = append(rrs, &dns.CNAME{Hdr: h, Target: name})
+		}
+		return rrs, err
+	case dns.TypeMX:
+		hosts, err := s.up.LookupMX(ctx, q.Name)
+		for _, mx := range hosts {
+			rrs = append(rrs, &dns.MX{Hdr: h, Mx: mx.Host, Preference: mx.Pref})
+		}
+		return rrs, err
+	case dns.TypeNS:
+		hosts, err := s.up.LookupNS(ctx, q.Name)
+		for _, ns := range hosts {
+			rrs = append(rrs, &dns.NS{Hdr: h, Ns: ns.Host})
+		}
+		return rrs, err
+	case dns.TypeSRV:
+		_, hosts, err := s.up.LookupSRV(ctx, "", "", q.Name)
+		for _, srv := range hosts {
+			rrs = append(rrs, &dns.SRV{Hdr: h, Target: srv.Target, Port: srv.Port, Priority: srv.Priority, Weight: srv.Weight})
+		}
+		return rrs, err
+	case dns.TypeTXT:
+		texts, err := s.up.LookupTXT(ctx, q.Name)
+		for _, text := range texts {
+			rrs = append(rrs, &dns.TXT{Hdr: h, Txt: pieces(text)})
+		}
+		return rrs, err
+	case dns.TypePTR:
+		return s.lookupAddr(ctx, h)
+	default:
+		return nil, fmt.Errorf("questions of type %s cannot be put to the host", dns.TypeToString[q.Qtype])
+	}
+}
+
+// lookupAddr answers who has an address.
+func (s *dnsServer) lookupAddr(ctx context.Context, h dns.RR_Header) (rrs []dns.RR, err error) {
+	labels := dns.SplitDomainName(h.Name)
+	if len(labels) != 6 || !strings.HasSuffix(strings.ToLower(h.Name), ".in-addr.arpa.") {
+		return nil, &net.DNSError{Err: "not an IPv4 address", Name: h.Name, IsNotFound: true}
+	}
+	addr, err := netip.ParseAddr(labels[3] + "." + labels[2] + "." + labels[1] + "." + labels[0])
+	if err != nil {
+		return nil, &net.DNSError{Err: err.Error(), Name: h.Name, IsNotFound: true}
+	}
+	names, err := s.up.LookupAddr(ctx, addr.String())
+	for _, name := range names {
+		rrs = append(rrs, &dns.PTR{Hdr: h, Ptr: dns.Fqdn(name)})
+	}
+	return rrs, err
+}
+
+// pieces cuts a text into the 255 bytes that one string of a record can hold.
+func pieces(text string) (out []string) {
+	for len(text) > 255 {
+		out = append(out, text[:255])
+		text = text[255:]
+	}
+	return append(out, text)
+}

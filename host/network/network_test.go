@@ -1,0 +1,360 @@
+package network
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+	"gvisor.dev/gvisor/pkg/buffer"
+	"gvisor.dev/gvisor/pkg/tcpip"
+	"gvisor.dev/gvisor/pkg/tcpip/adapters/gonet"
+	"gvisor.dev/gvisor/pkg/tcpip/link/channel"
+	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
+	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/stack"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
+	"gvisor.dev/gvisor/pkg/tcpip/transport/udp"
+)
+
+// guest is a client on the virtual network: a stack of its own at the other end of the wire.
+type guest struct {
+	stack *stack.Stack
+	wire  net.Conn
+}
+
+// newGuest makes a network and a guest on it.
+func newGuest(t *testing.T) *guest {
+	t.Helper()
+	n, err := New(slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours, theirs := wire(t)
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = n.Serve(ctx, ours) })
+
+	link := channel.New(4096, MTU, "\x5a\x94\xef\xe4\x0c\xee")
+	s := stack.New(stack.Options{
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+	})
+	must(t, s.CreateNIC(1, ethernet.New(link)))
+	own := tcpip.AddressWithPrefix{Address: address(Guest.Addr()), PrefixLen: Guest.Bits()}
+	must(t, s.AddProtocolAddress(1, tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: own}, stack.AddressProperties{}))
+	s.SetRouteTable([]tcpip.Route{
+		{Destination: own.Subnet(), NIC: 1},
+		{Destination: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4([4]byte{}), PrefixLen: 0}.Subnet(), Gateway: address(Gateway), NIC: 1},
+	})
+	wg.Go(func() {
+		for pkt := link.ReadContext(ctx); pkt != nil; pkt = link.ReadContext(ctx) {
+			data := pkt.ToView().AsSlice()
+			_, _ = theirs.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(data))), data...))
+			pkt.DecRef()
+		}
+	})
+	wg.Go(func() {
+		in := newReader(theirs)
+		for {
+			var head [4]byte
+			if _, err := io.ReadFull(in, head[:]); err != nil {
+				return
+			}
+			frame := make([]byte, binary.BigEndian.Uint32(head[:]))
+			if _, err := io.ReadFull(in, frame); err != nil {
+				return
+			}
+			link.InjectInbound(0, stack.NewPacketBuffer(stack.PacketBufferOptions{Payload: buffer.MakeWithData(frame)}))
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		theirs.Close()
+		wg.Wait()
+		s.Close()
+		n.Close()
+	})
+	return &guest{stack: s, wire: theirs}
+}
+
+// wire is a connected pair of sockets.
+func wire(t *testing.T) (a, b net.Conn) {
+	t.Helper()
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "w"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	if a, err = net.Dial("unix", ln.Addr().String()); err != nil {
+		t.Fatal(err)
+	}
+	if b, err = ln.Accept(); err != nil {
+		t.Fatal(err)
+	}
+	return a, b
+}
+
+func must(t *testing.T, err tcpip.Error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// dial connects from the guest.
+func (g *guest) dial(to netip.AddrPort) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return gonet.DialContextTCP(ctx, g.stack, full(to), ipv4.ProtocolNumber)
+}
+
+func full(a netip.AddrPort) tcpip.FullAddress {
+	return tcpip.FullAddress{NIC: 1, Addr: address(a.Addr()), Port: a.Port()}
+}
+
+// TestOnlyDNSAnswersOnTheGateway scans all ports of the gateway.
+func TestOnlyDNSAnswersOnTheGateway(t *testing.T) {
+	g := newGuest(t)
+	var open []uint16
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	slots := make(chan struct{}, 256)
+	for port := 1; port < 1<<16; port++ {
+		slots <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-slots }()
+			c, err := g.dial(netip.AddrPortFrom(Gateway, uint16(port)))
+			if err == nil {
+				c.Close()
+				mu.Lock()
+				open = append(open, uint16(port))
+				mu.Unlock()
+			}
+		})
+	}
+	wg.Wait()
+	if !slices.Equal(open, []uint16{53}) {
+		t.Errorf("open TCP ports of the gateway: %v", open)
+	}
+}
+
+// TestLoopbackOfTheHost tries to reach a service on the host's loopback by any address that might lead there.
+func TestLoopbackOfTheHost(t *testing.T) {
+	g := newGuest(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	reached := make(chan struct{}, 16)
+	go func() {
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			reached <- struct{}{}
+			c.Close()
+		}
+	}()
+	packets, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", ln.Addr().(*net.TCPAddr).Port))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packets.Close()
+	port := uint16(ln.Addr().(*net.TCPAddr).Port)
+	for _, a := range []string{
+		"127.0.0.1", "127.1.2.3", "0.0.0.0", "0.0.0.1", "192.168.127.1", "192.168.127.254", "192.168.127.2",
+		"169.254.169.254", "255.255.255.255", "224.0.0.1",
+	} {
+		to := netip.AddrPortFrom(netip.MustParseAddr(a), port)
+		if allowed(to.Addr()) {
+			t.Errorf("the guest may reach %s", a)
+		}
+		if c, err := g.dial(to); err == nil {
+			c.Close()
+			t.Errorf("the guest reached %s", to)
+		}
+		remote := full(to)
+		if c, err := gonet.DialUDP(g.stack, nil, &remote, ipv4.ProtocolNumber); err == nil {
+			_, _ = c.Write([]byte("hello"))
+			c.Close()
+		}
+	}
+	// A real service of the host's own comes last: once it has answered, all packets before it were dealt with.
+	g.viaHost(t)
+	select {
+	case <-reached:
+		t.Error("a connection of the guest arrived at the host's loopback")
+	default:
+	}
+	_ = packets.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
+	if n, from, err := packets.ReadFrom(make([]byte, 100)); err == nil {
+		t.Errorf("%d bytes from %v arrived at the host's loopback", n, from)
+	}
+}
+
+// viaHost sends a megabyte through a TCP echo at an address of the host that is not loopback, and a packet through a
+// UDP one.
+func (g *guest) viaHost(t *testing.T) {
+	t.Helper()
+	host := outside(t)
+	ln, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	go func() {
+		c, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(c, c)
+		c.Close()
+	}()
+	c, err := g.dial(ln.Addr().(*net.TCPAddr).AddrPort())
+	if err != nil {
+		t.Fatalf("reach the host at %s: %v", ln.Addr(), err)
+	}
+	defer c.Close()
+	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	go func() {
+		_, _ = c.Write(sent)
+		_ = c.(*gonet.TCPConn).CloseWrite()
+	}()
+	if got, err := io.ReadAll(c); err != nil || !bytes.Equal(got, sent) {
+		t.Errorf("echo through the network: %d bytes, %v", len(got), err)
+	}
+
+	packets, err := net.ListenPacket("udp", netip.AddrPortFrom(host, 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packets.Close()
+	go func() {
+		buf := make([]byte, 2000)
+		n, from, err := packets.ReadFrom(buf)
+		if err == nil {
+			_, _ = packets.WriteTo(buf[:n], from)
+		}
+	}()
+	remote := full(packets.LocalAddr().(*net.UDPAddr).AddrPort())
+	u, err := gonet.DialUDP(g.stack, nil, &remote, ipv4.ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer u.Close()
+	_ = u.SetDeadline(time.Now().Add(20 * time.Second))
+	_, _ = u.Write([]byte("packet"))
+	buf := make([]byte, 100)
+	if n, err := u.Read(buf); err != nil || string(buf[:n]) != "packet" {
+		t.Errorf("packet through the network: %q, %v", buf[:n], err)
+	}
+}
+
+// outside is an IPv4 address of this host that is not loopback.
+func outside(t *testing.T) netip.Addr {
+	t.Helper()
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range addrs {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Is4() && allowed(prefix.Addr()) {
+			return prefix.Addr()
+		}
+	}
+	t.Skip("this host has no IPv4 address but loopback; run: ip addr add 203.0.113.1/32 dev lo")
+	return netip.Addr{}
+}
+
+// TestRefused wants the guest to see a closed port as one.
+func TestRefused(t *testing.T) {
+	g := newGuest(t)
+	ln, err := net.Listen("tcp", netip.AddrPortFrom(outside(t), 0).String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed := ln.Addr().(*net.TCPAddr).AddrPort()
+	ln.Close()
+	if _, err := g.dial(closed); err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("dial of a closed port: %v", err)
+	}
+}
+
+// TestBadFrames sends what no guest should: the network goes on.
+func TestBadFrames(t *testing.T) {
+	g := newGuest(t)
+	for _, frame := range [][]byte{{}, {1}, bytes.Repeat([]byte{0xff}, 13), bytes.Repeat([]byte{0xff}, 20), append(make([]byte, 12), 0x08, 0x00), append(make([]byte, 12), 0x08, 0x06, 1)} {
+		_, _ = g.wire.Write(append(binary.BigEndian.AppendUint32(nil, uint32(len(frame))), frame...))
+	}
+	c, err := g.dial(netip.AddrPortFrom(Gateway, 53))
+	if err != nil {
+		t.Fatalf("after bad frames: %v", err)
+	}
+	c.Close()
+}
+
+// TestDNS asks over both transports for a name that every host knows.
+func TestDNS(t *testing.T) {
+	g := newGuest(t)
+	gateway := full(netip.AddrPortFrom(Gateway, 53))
+	u, err := gonet.DialUDP(g.stack, nil, &gateway, ipv4.ProtocolNumber)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := g.dial(netip.AddrPortFrom(Gateway, 53))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, conn := range []*dns.Conn{{Conn: u, UDPSize: 4096}, {Conn: c}} {
+		_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+		if err := conn.WriteMsg(new(dns.Msg).SetQuestion("localhost.", dns.TypeA)); err != nil {
+			t.Fatal(err)
+		}
+		m, err := conn.ReadMsg()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(m.Answer) != 1 || m.Answer[0].(*dns.A).A.String() != "127.0.0.1" {
+			t.Errorf("answer: %v", m)
+		}
+		conn.Close()
+	}
+}
+
+// stubResolver knows one name and fails for another.
+type stubResolver struct{ resolver }
+
+func (stubResolver) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+	if host == "broken." {
+		return nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}
+	}
+	return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
+}
+
+func TestDNSTellsFailureFromAbsence(t *testing.T) {
+	s := &dnsServer{log: slog.New(slog.DiscardHandler), up: stubResolver{}}
+	for name, want := range map[string]int{"broken.": dns.RcodeServerFailure, "absent.": dns.RcodeNameError} {
+		if _, got := s.answer(t.Context(), dns.Question{Name: name, Qtype: dns.TypeA, Qclass: dns.ClassINET}); got != want {
+			t.Errorf("%s: %s, want %s", name, dns.RcodeToString[got], dns.RcodeToString[want])
+		}
+	}
+	if _, got := s.answer(t.Context(), dns.Question{Name: "absent.", Qtype: dns.TypeAAAA}); got != dns.RcodeSuccess {
+		t.Errorf("AAAA: %s; without IPv6 it must not deny the name", dns.RcodeToString[got])
+	}
+}
