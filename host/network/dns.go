@@ -109,7 +109,7 @@ func (s *dnsServer) lookup(ctx context.Context, q dns.Question) (rrs []dns.RR, e
 	h := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: answerTTL}
 	switch q.Qtype {
 	case dns.TypeA:
-		addrs, err := s.up.LookupNetIP(ctx, "ip4", q.Name)
+		addrs, err := s.up.LookupNetIP(ctx, "ip4", hostName(q.Name))
 		for _, a := range addrs {
 			rrs = append(rrs, &dns.A{Hdr: h, A: a.Unmap().AsSlice()})
 		}
@@ -168,6 +168,15 @@ func (s *dnsServer) lookupAddr(ctx context.Context, h dns.RR_Header) (rrs []dns.
 		rrs = append(rrs, &dns.PTR{Hdr: h, Ptr: dns.Fqdn(name)})
 	}
 	return rrs, err
+}
+
+// hostName is how to ask the host for a name. One of a single label goes without its dot: Go finds those of the
+// host's own hosts file only so. It then also goes through the host's search domains, as for any program there.
+func hostName(name string) string {
+	if strings.Count(name, ".") == 1 {
+		return strings.TrimSuffix(name, ".")
+	}
+	return name
 }
 
 // pieces cuts a text into the 255 bytes that one string of a record can hold.

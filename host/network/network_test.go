@@ -117,7 +117,11 @@ func must(t *testing.T, err tcpip.Error) {
 
 // dial connects from the guest.
 func (g *guest) dial(to netip.AddrPort) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	return g.dialWithin(to, 20*time.Second)
+}
+
+func (g *guest) dialWithin(to netip.AddrPort, d time.Duration) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
 	return gonet.DialContextTCP(ctx, g.stack, full(to), ipv4.ProtocolNumber)
 }
@@ -185,7 +189,7 @@ func TestLoopbackOfTheHost(t *testing.T) {
 		if allowed(to.Addr()) {
 			t.Errorf("the guest may reach %s", a)
 		}
-		if c, err := g.dial(to); err == nil {
+		if c, err := g.dialWithin(to, time.Second); err == nil {
 			c.Close()
 			t.Errorf("the guest reached %s", to)
 		}
@@ -341,7 +345,7 @@ func TestDNS(t *testing.T) {
 type stubResolver struct{ resolver }
 
 func (stubResolver) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
-	if host == "broken." {
+	if host == "broken.test." {
 		return nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}
 	}
 	return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
@@ -349,7 +353,7 @@ func (stubResolver) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr
 
 func TestDNSTellsFailureFromAbsence(t *testing.T) {
 	s := &dnsServer{log: slog.New(slog.DiscardHandler), up: stubResolver{}}
-	for name, want := range map[string]int{"broken.": dns.RcodeServerFailure, "absent.": dns.RcodeNameError} {
+	for name, want := range map[string]int{"broken.test.": dns.RcodeServerFailure, "absent.test.": dns.RcodeNameError} {
 		if _, got := s.answer(t.Context(), dns.Question{Name: name, Qtype: dns.TypeA, Qclass: dns.ClassINET}); got != want {
 			t.Errorf("%s: %s, want %s", name, dns.RcodeToString[got], dns.RcodeToString[want])
 		}
