@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
@@ -221,6 +223,15 @@ func TestNames(t *testing.T) {
 	load("moved", "2")
 	if list, _ := s.List(t.Context(), ListOptions{Dangling: &yes}); len(list) != 1 {
 		t.Errorf("%d dangling images", len(list))
+	}
+	past, sub := s.o.Events.Subscribe(time.Unix(1, 0))
+	sub.Close()
+	var actions []string
+	for _, m := range past {
+		actions = append(actions, string(m.Action)+" "+m.Actor.Attributes["name"])
+	}
+	if want := []string{"load " + one.ID, "tag reg.test:5000/two:x", "untag " + one.ID, "untag " + one.ID, "delete " + one.ID}; !slices.Equal(actions[:5], want) {
+		t.Errorf("events %q\nwant %q", actions, want)
 	}
 	report, err := s.Prune(t.Context(), true)
 	if err != nil || len(report.ImagesDeleted) != 3 {

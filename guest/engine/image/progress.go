@@ -133,7 +133,11 @@ type countingReader struct {
 func (r *countingReader) Read(b []byte) (int, error) {
 	n, err := r.ReadCloser.Read(b)
 	r.n += int64(n)
-	r.p.bytes(r.desc, "Downloading", r.n)
+	if err == io.EOF {
+		r.p.update(r.desc, Message{Status: "Verifying Checksum"}, func(l *layerState) bool { return !l.fetched })
+	} else {
+		r.p.bytes(r.desc, "Downloading", r.n)
+	}
 	return n, err
 }
 

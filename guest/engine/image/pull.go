@@ -44,7 +44,8 @@ type puller struct {
 }
 
 func (p *puller) run(ctx context.Context) error {
-	resolver := p.s.newResolver(p.o.Auth)
+	resolver, closeIdle := p.s.newResolver(reference.Domain(p.named), p.o.Auth)
+	defer closeIdle()
 	_, root, err := resolver.Resolve(ctx, p.named.String())
 	if err != nil {
 		return unknownManifest(p.named, err)

@@ -19,42 +19,41 @@ import (
 	"github.com/moby/moby/api/types/registry"
 )
 
-// newResolver talks to the registry of one pull. Credentials go to that registry and to the token server it names,
-// to nobody else.
-func (s *Store) newResolver(auth registry.AuthConfig) remotes.Resolver {
+// newResolver talks to the registry of one pull, until close is called. Credentials go to that registry and to the
+// token server it names, to nobody else.
+func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ remotes.Resolver, closeIdle func()) {
+	transport := s.transport()
+	h := docker.RegistryHost{
+		Client:       &http.Client{Transport: transport},
+		Host:         registryHost,
+		Scheme:       "https",
+		Path:         "/v2",
+		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+	}
+	if registryHost == "docker.io" {
+		h.Host = "registry-1.docker.io"
+	}
+	if isLoopback(registryHost) {
+		h.Scheme = "http"
+	}
+	if auth.RegistryToken != "" {
+		h.Header = http.Header{"Authorization": {"Bearer " + auth.RegistryToken}}
+	} else {
+		h.Authorizer = docker.NewDockerAuthorizer(docker.WithAuthClient(h.Client),
+			docker.WithAuthCreds(func(asked string) (string, string, error) {
+				switch {
+				case asked != h.Host:
+					return "", "", nil
+				case auth.IdentityToken != "":
+					return "", auth.IdentityToken, nil
+				}
+				return auth.Username, auth.Password, nil
+			}))
+	}
 	return docker.NewResolver(docker.ResolverOptions{
 		Headers: http.Header{"User-Agent": {"naru"}},
-		Hosts: func(host string) ([]docker.RegistryHost, error) {
-			h := docker.RegistryHost{
-				Client:       &http.Client{Transport: s.transport()},
-				Host:         host,
-				Scheme:       "https",
-				Path:         "/v2",
-				Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
-			}
-			if host == "docker.io" {
-				h.Host = "registry-1.docker.io"
-			}
-			if isLoopback(host) {
-				h.Scheme = "http"
-			}
-			if auth.RegistryToken != "" {
-				h.Header = http.Header{"Authorization": {"Bearer " + auth.RegistryToken}}
-				return []docker.RegistryHost{h}, nil
-			}
-			h.Authorizer = docker.NewDockerAuthorizer(docker.WithAuthClient(h.Client),
-				docker.WithAuthCreds(func(asked string) (string, string, error) {
-					if asked != h.Host {
-						return "", "", nil
-					}
-					if auth.IdentityToken != "" {
-						return "", auth.IdentityToken, nil
-					}
-					return auth.Username, auth.Password, nil
-				}))
-			return []docker.RegistryHost{h}, nil
-		},
-	})
+		Hosts:   func(string) ([]docker.RegistryHost, error) { return []docker.RegistryHost{h}, nil },
+	}), transport.CloseIdleConnections
 }
 
 // transport is containerd's, but for loopback addresses where the user's loopback is not this machine's.

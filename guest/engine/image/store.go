@@ -29,8 +29,7 @@ import (
 // Namespace is the containerd namespace of everything in the store.
 const Namespace = "naru"
 
-// snapshotterName must be this one: containerd's unpacker knows by it that layers unpacked in parallel, without
-// their parent, need overlay whiteouts.
+// snapshotterName is what the database calls the one snapshotter.
 const snapshotterName = "overlayfs"
 
 // cleanupTime bounds what is done after an operation's context has ended.

@@ -13,7 +13,6 @@ import (
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/remotes"
-	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -22,11 +21,10 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// Layers of one image that are fetched, and unpacked, at once.
-const (
-	fetchesAtOnce = 4
-	unpacksAtOnce = 3
-)
+// fetchesAtOnce is how many layers of one image are downloaded at once. They are unpacked one after another,
+// meanwhile: containerd could do that in parallel too, but then a folder that a layer writes into without naming it
+// (as some builders' layers do) would not get the owner and mode it has in the layers below.
+const fetchesAtOnce = 4
 
 // tree is a manifest with what hangs from it, as far as it was read.
 type tree struct {
@@ -71,17 +69,15 @@ func (s *Store) materialise(ctx context.Context, t tree, fetcher remotes.Fetcher
 	defer cancel()
 	u, err := unpack.NewUnpacker(ctx, s.content,
 		unpack.WithUnpackPlatform(unpack.Platform{
-			SnapshotterKey:          snapshotterName,
-			Snapshotter:             s.snaps,
-			SnapshotterCapabilities: []string{snapshots.RebaseCap},
-			Applier:                 applier{apply.NewFileSystemApplier(s.content), p},
+			SnapshotterKey: snapshotterName,
+			Snapshotter:    s.snaps,
+			Applier:        applier{apply.NewFileSystemApplier(s.content), p},
 			// A snapshot counts as complete from its commit on, so its files must be on the disk before.
 			ApplyOpts: []diff.ApplyOpt{diff.WithSyncFs(true), diff.WithProgress(p.extracting)},
 		}),
 		unpack.WithFetchAllContent(),
 		unpack.WithDuplicationSuppressor(&s.keys),
-		unpack.WithLimiter(semaphore.NewWeighted(fetchesAtOnce)),
-		unpack.WithUnpackLimiter(semaphore.NewWeighted(unpacksAtOnce)))
+		unpack.WithLimiter(semaphore.NewWeighted(fetchesAtOnce)))
 	if err != nil {
 		return err
 	}
