@@ -156,7 +156,24 @@ func (m *Manager) publishAll(ctx context.Context, ep *endpoint, req Request) err
 	if m.pub != nil {
 		return nil
 	}
-	return m.table.publish(ep.published())
+	err = m.table.publish(ep.published())
+	if errors.Is(err, unix.ENOENT) {
+		return m.rebuild(ep)
+	}
+	return err
+}
+
+// rebuild writes the whole table, with a new endpoint, after somebody else removed it: restarting the host's
+// firewall flushes all tables.
+func (m *Manager) rebuild(more *endpoint) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opts.Log.Warn("network: the nftables table was gone, it is written anew", "table", m.opts.Name)
+	list := more.published()
+	for _, ep := range m.endpoints {
+		list = append(list, ep.published()...)
+	}
+	return m.table.sync(m.sorted(), list)
 }
 
 // publishOne reserves a host port and, in machine mode, makes the host listen on it.

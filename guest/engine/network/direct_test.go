@@ -75,8 +75,7 @@ func TestHostLoopbackIsClosed(t *testing.T) {
 	} {
 		for _, args := range []string{
 			"sysctl -qw net.ipv4.conf.all.route_localnet=1 net.ipv4.conf." + c.dev + ".route_localnet=1",
-			"ip route del local 127.0.0.0/8 dev lo table local",
-			"ip route del local 127.0.0.1 dev lo table local",
+			"ip addr del 127.0.0.1/8 dev lo",
 			"ip route add 127.0.0.0/8 via " + c.via + " dev " + c.dev,
 		} {
 			run(t, "nsenter", append([]string{"--net=" + c.path}, strings.Fields(args)...)...)
