@@ -18,6 +18,7 @@ test: setup build image ## set up, build and run every test
 build: bin/crun ## build the binaries into bin/
 	@mkdir -p bin
 	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b || exit 1; done
+	@$(GOBUILD) -o bin/naru-hello ./guest/hello
 
 bin/crun: scripts/crun
 	scripts/crun $(ARCH) $@

@@ -22,7 +22,7 @@ var arrows = []struct {
 	{"platform/platformtest", []string{"platform"}},
 	{"platform/*", []string{"platform"}},
 	{"guest/api", nil},
-	{"guest/server", []string{"guest/api", "guest/engine/*", "guest/keeper/keeperapi"}},
+	{"guest/server", []string{"guest/api", "guest/engine/*", "guest/keeper/keeperapi", "guest/logfile"}},
 	{"guest/engine/*", []string{"guest/api", "guest/engine/*", "guest/runtime", "guest/logfile", "guest/keeper/keeperapi"}},
 	{"guest/keeper/keeperapi", nil},
 	{"guest/keeper/*", []string{"guest/api", "guest/keeper/*", "guest/logfile"}},
