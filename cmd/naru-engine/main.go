@@ -69,7 +69,7 @@ func serve(asked context.Context, e *engine.Engine, token string, listeners map[
 		g.Go(func() error { return s.Serve(ln) })
 	}
 	if ln := listeners[nameAgent]; ln != nil {
-		a := &server.Agent{Token: token, Published: e.Networks.Published, HTTP: s, Log: e.Log}
+		a := &server.Agent{Token: token, Published: e.Networks.Published, Dialed: e.Networks.Dialed, HTTP: s, Log: e.Log}
 		g.Go(func() error { return ended(live, a.Serve(live, ln)) })
 	}
 	e.Log.Info("engine serves", "version", e.Version, "mode", e.Mode, "opened", time.Since(e.Started).Round(time.Millisecond))

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -85,7 +86,13 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 }
 
 func (e *Engine) openParts(ctx context.Context) (err error) {
-	e.Images, err = image.Open(ctx, image.Options{Root: e.Root, Events: e.Events, Log: e.Log, InUse: e.imageUses})
+	images := image.Options{Root: e.Root, Events: e.Events, Log: e.Log, InUse: e.imageUses}
+	if e.Mode == api.ModeMachine {
+		images.DialLoopback = func(ctx context.Context, addr string) (net.Conn, error) {
+			return e.Networks.Publisher().Dial(ctx, addr)
+		}
+	}
+	e.Images, err = image.Open(ctx, images)
 	if err != nil {
 		return err
 	}

@@ -25,8 +25,9 @@ const helloTimeout = 10 * time.Second
 // Agent answers the host on AF_VSOCK: each stream starts with an api.Hello, which says what it is for.
 type Agent struct {
 	Token     string
-	Published func(target string) bool // whether a forward may go there
-	HTTP      *Server                  // serves KindDocker
+	Published func(target string) bool             // whether a forward may go there
+	Dialed    func(id string, conn net.Conn) error // takes over a connection that the engine asked the host for
+	HTTP      *Server                              // serves KindDocker
 	Log       *slog.Logger
 	// Trusted judges a peer by its address; nil trusts the host, CID 2, alone. AF_VSOCK knows no network namespaces:
 	// any container could knock here by way of the loopback CID.
@@ -89,6 +90,12 @@ func (a *Agent) serve(ctx context.Context, conn net.Conn, docker *handedListener
 	case api.KindForward:
 		defer conn.Close()
 		return a.forward(ctx, s, hello.Target)
+	case api.KindDialed:
+		if err := a.Dialed(hello.Target, s); err != nil {
+			conn.Close()
+			return err
+		}
+		return nil
 	}
 	conn.Close()
 	return fmt.Errorf("refused: %q is not served here", hello.Kind)

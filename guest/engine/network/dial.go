@@ -69,3 +69,11 @@ func (p *Publisher) Dialed(target string, conn net.Conn) error {
 	come <- conn
 	return nil
 }
+
+// Dialed is Publisher.Dialed; in direct mode nobody asks for connections.
+func (m *Manager) Dialed(target string, conn net.Conn) error {
+	if m.pub == nil {
+		return errdefs.ErrNotFound.WithMessage("dialed stream: nobody asked for it")
+	}
+	return m.pub.Dialed(target, conn)
+}
