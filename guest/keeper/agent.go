@@ -2,6 +2,7 @@ package keeper
 
 import (
 	"bufio"
+	"context"
 	"crypto/subtle"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/mdlayher/vsock"
@@ -75,10 +77,11 @@ func isHost(addr net.Addr) bool {
 type duplex interface {
 	net.Conn
 	CloseWrite() error
+	SyscallConn() (syscall.RawConn, error)
 }
 
-// serveAgent answers the host until ln is closed. trusted judges a peer's address.
-func (k *keeper) serveAgent(ln net.Listener, trusted func(net.Addr) bool) {
+// serveAgent answers the host until ln is closed.
+func (k *keeper) serveAgent(ctx context.Context, ln net.Listener) {
 	var open connections
 	defer open.closeAll()
 	for {
@@ -92,7 +95,7 @@ func (k *keeper) serveAgent(ln net.Listener, trusted func(net.Addr) bool) {
 			continue
 		}
 		open.serve(conn, func() {
-			if err := k.serveHost(conn, trusted); err != nil {
+			if err := k.serveHost(ctx, conn); err != nil {
 				k.log.Warn("host connection", "peer", conn.RemoteAddr().String(), "error", err)
 			}
 		})
@@ -100,8 +103,8 @@ func (k *keeper) serveAgent(ln net.Listener, trusted func(net.Addr) bool) {
 }
 
 // serveHost serves one stream from the host. A wrong Hello is answered by closing it.
-func (k *keeper) serveHost(conn net.Conn, trusted func(net.Addr) bool) error {
-	if !trusted(conn.RemoteAddr()) {
+func (k *keeper) serveHost(ctx context.Context, conn net.Conn) error {
+	if k.o.agent == nil && !isHost(conn.RemoteAddr()) {
 		return errors.New("refused: not the host")
 	}
 	if err := conn.SetDeadline(time.Now().Add(helloPatience)); err != nil {
@@ -129,7 +132,7 @@ func (k *keeper) serveHost(conn net.Conn, trusted func(net.Addr) bool) error {
 		if !ok {
 			return errors.New("shell: the connection has no half-close")
 		}
-		return k.serveShell(d, in, &hello)
+		return k.serveShell(ctx, d, in, &hello)
 	}
 	return fmt.Errorf("refused: %q is not served here", hello.Kind)
 }

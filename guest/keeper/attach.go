@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"net"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -121,9 +122,10 @@ func (a *attacher) write() {
 	}
 }
 
-// awaitHangup returns when the peer has closed its end entirely. A reader at the end of the stream cannot tell that
-// from a half-close, poll(2) can; the runtime's poller wakes us because both are edges to it.
-func awaitHangup(conn *net.UnixConn) {
+// awaitHangup returns when the peer has closed its end entirely, or conn is closed. A reader at the end of the stream
+// cannot tell that from a half-close. On a unix socket poll(2) can; on AF_VSOCK only sending can, be it nothing. The
+// runtime's poller wakes us because both are edges to it.
+func awaitHangup(conn syscall.Conn) {
 	raw, err := conn.SyscallConn()
 	if err != nil {
 		return
@@ -131,6 +133,9 @@ func awaitHangup(conn *net.UnixConn) {
 	_ = raw.Read(func(fd uintptr) bool {
 		p := []unix.PollFd{{Fd: int32(fd)}} // POLLHUP and POLLERR are always reported
 		n, err := unix.Poll(p, 0)
-		return err != nil && err != unix.EINTR || n > 0
+		if err != nil && err != unix.EINTR || n > 0 {
+			return true
+		}
+		return unix.Send(int(fd), nil, unix.MSG_NOSIGNAL|unix.MSG_DONTWAIT) == unix.EPIPE
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +42,7 @@ func deframe(r io.Reader, stdout, stderr io.Writer) error {
 }
 
 // crun finds the OCI runtime: the one the project builds, or an installed one.
-func crun(t *testing.T) string {
+func crun(t testing.TB) string {
 	t.Helper()
 	needRoot(t)
 	if path, err := filepath.Abs("../../bin/crun"); err == nil {
@@ -74,7 +76,7 @@ func (b box) process() map[string]any {
 }
 
 // start writes a bundle and returns what starts it.
-func (b box) start(t *testing.T, k *kept, crun, id string) keeperapi.Start {
+func (b box) start(t testing.TB, k *kept, crun, id string) keeperapi.Start {
 	t.Helper()
 	bundle := filepath.Join(k.o.Root, "bundles", id)
 	if err := os.MkdirAll(filepath.Join(bundle, "rootfs"), 0o755); err != nil {
@@ -113,7 +115,7 @@ func (b box) start(t *testing.T, k *kept, crun, id string) keeperapi.Start {
 }
 
 // exec returns what starts a further process in a running container.
-func (b box) exec(t *testing.T, k *kept, crun, container, id string) keeperapi.Start {
+func (b box) exec(t testing.TB, k *kept, crun, container, id string) keeperapi.Start {
 	t.Helper()
 	dir := filepath.Join(k.o.Root, "bundles", container)
 	s := keeperapi.Start{PidFile: filepath.Join(dir, id+".pid")}
@@ -131,7 +133,7 @@ func (b box) exec(t *testing.T, k *kept, crun, container, id string) keeperapi.S
 	return s
 }
 
-func writeJSON(t *testing.T, path string, v any) {
+func writeJSON(t testing.TB, path string, v any) {
 	t.Helper()
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -288,5 +290,48 @@ func TestExec(t *testing.T) {
 	}
 	if e := k.exit(t, "c"); e.Code != 137 || e.Signal != 9 {
 		t.Errorf("killed: %+v", e)
+	}
+}
+
+// BenchmarkContainer measures a container's whole life through the keeper: start with an attached client, its output's
+// end, its exit heard. What crun costs alone is the floor.
+func BenchmarkContainer(b *testing.B) {
+	runtime := crun(b)
+	k := keep(b, newOptions(b))
+	exits := make(chan keeperapi.Exit, 1)
+	go func() { _ = k.Watch(b.Context(), func(e keeperapi.Exit) { exits <- e }) }()
+	for i := range b.N {
+		id := "c" + strconv.Itoa(i)
+		b.StopTimer()
+		s := sh("exit 3").start(b, k, runtime, id)
+		b.StartTimer()
+		s.Attach = &keeperapi.Attach{Stdout: true, Stderr: true}
+		_, conn, err := k.Start(b.Context(), id, s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, conn)
+		if e := <-exits; e.ID != id || e.Code != 3 {
+			b.Fatalf("%+v", e)
+		}
+		conn.Close()
+	}
+}
+
+// BenchmarkCrun is that floor: crun run in the foreground, without a keeper, in its mount namespace.
+func BenchmarkCrun(b *testing.B) {
+	runtime := crun(b)
+	k := keep(b, newOptions(b))
+	for i := range b.N {
+		id := "c" + strconv.Itoa(i)
+		b.StopTimer()
+		s := sh("exit 3").start(b, k, runtime, id)
+		s.Args = slices.DeleteFunc(s.Args, func(a string) bool { return a == "--detach" })
+		s.Args = slices.Insert(s.Args, 0, "nsenter", "-m", "-t", strconv.Itoa(k.cmd.Process.Pid))
+		b.StartTimer()
+		var exit *exec.ExitError
+		if err := exec.Command(s.Args[0], s.Args[1:]...).Run(); !errors.As(err, &exit) || exit.ExitCode() != 3 {
+			b.Fatal(err)
+		}
 	}
 }

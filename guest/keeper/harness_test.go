@@ -13,7 +13,9 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -31,6 +33,9 @@ const patience = 60 * time.Second
 func TestMain(m *testing.M) {
 	if slices.Contains(os.Args, "--keeper") {
 		os.Exit(beEngine())
+	}
+	if len(os.Args) == 4 && os.Args[1] == "--pid-file" {
+		os.Exit(beRuntime(os.Args[2], os.Args[3]))
 	}
 	if spec := os.Getenv("NARU_TEST_KEEPER"); spec != "" {
 		if err := beKeeper(spec); err != nil {
@@ -250,13 +255,24 @@ func (k *kept) exit(t *testing.T, id string) keeperapi.Exit {
 	return *found
 }
 
-// script is a stand-in for an OCI runtime: a shell that leaves a process behind and writes its pid.
-func script(dir, id, body string) keeperapi.Start {
-	pidFile := filepath.Join(dir, id+".pid")
-	return keeperapi.Start{
-		Args:    []string{"/bin/sh", "-c", `sh -c "$1" <&0 & echo $! >"$2"`, "sh", body, pidFile},
-		PidFile: pidFile,
+// script is what starts a shell through a stand-in for an OCI runtime: this binary, see beRuntime.
+func script(k *kept, id, body string) keeperapi.Start {
+	pidFile := filepath.Join(k.o.Root, id+".pid")
+	return keeperapi.Start{Args: []string{k.o.Engine, "--pid-file", pidFile, body}, PidFile: pidFile}
+}
+
+// beRuntime leaves a shell behind, as crun does, and never waits for it, as a shell in its place would.
+func beRuntime(pidFile, body string) int {
+	attr := &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}}
+	pid, err := syscall.ForkExec("/bin/sh", []string{"sh", "-c", body}, attr)
+	if err == nil {
+		err = os.WriteFile(pidFile, []byte(strconv.Itoa(pid)), 0o600)
 	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
 }
 
 // streams reads a framed attach stream to its end.

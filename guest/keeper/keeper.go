@@ -51,7 +51,7 @@ type Options struct {
 	StopTimeout time.Duration    // how long the engine may take to stop; 0 for 30 s
 	Stderr      io.Writer        // a copy of the log, such as the console; nil for none
 
-	agent net.Listener // tests: takes the place of AF_VSOCK
+	agent net.Listener // tests: takes the place of AF_VSOCK, and trusts every peer
 }
 
 // Listener is a listening socket by the name that LISTEN_FDNAMES carries.
@@ -181,25 +181,29 @@ func (k *keeper) keep(ctx context.Context, sink *sink) (err error) {
 	}()
 
 	var serving sync.WaitGroup
-	defer serving.Wait()
-	defer own.Close()
+	silence := func() {
+		_ = own.Close()
+		serving.Wait()
+	}
+	defer silence()
 	serving.Go(func() { k.serve(own) })
 	if k.o.Config != nil {
 		agent, err := k.listenAgent(&listeners)
 		if err != nil {
 			return err
 		}
-		defer agent.Close()
-		serving.Go(func() { k.serveAgent(agent, isHost) })
+		defer context.AfterFunc(ctx, func() { agent.Close() })()
+		serving.Go(func() { k.serveAgent(ctx, agent) })
 	}
 	k.engine = newEngine(k, listeners, sink)
 	serving.Go(func() { k.announce(ctx) })
 	k.log.Info("keeping", "root", k.o.Root, "name", k.o.Name, "pid", os.Getpid())
 	k.engine.run(ctx)
+	silence()
 	return k.end()
 }
 
-// end kills what the engine left behind. The engine has ended.
+// end kills what the engine left behind. The engine has ended, and nobody can start anything any more.
 func (k *keeper) end() error {
 	k.log.Info("ending")
 	k.table.killAll(2 * outputGrace)

@@ -130,18 +130,22 @@ func (r *reaper) finish() {
 }
 
 // claim asks for the end of a process that the runtime has left to us. When it has ended already, tell is called
-// before claim returns. It is an error when pid was never ours.
+// before claim returns. It is an error when there is no such process.
+//
+// It need not be a child yet: `crun run --detach` forks, and its first process ends before the second one, which is the
+// parent until it ends too.
 func (r *reaper) claim(pid int, tell func(end)) error {
 	r.mu.Lock()
 	e, ended := r.unclaimed[pid]
 	delete(r.unclaimed, pid)
-	if err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil); err == nil {
-		ended = false // a child, alive or not yet reaped: what is in unclaimed was an earlier owner of the pid
-	} else if !ended {
-		r.mu.Unlock()
-		return fmt.Errorf("process %d of the runtime is no child: %w", pid, err)
+	if ended && isChild(pid) {
+		ended = false // what ended was an earlier owner of the pid
 	}
 	if !ended {
+		if err := unix.Kill(pid, 0); err != nil {
+			r.mu.Unlock()
+			return fmt.Errorf("find the runtime's process %d: %w", pid, err)
+		}
 		r.children[pid] = tell
 	}
 	r.mu.Unlock()
@@ -149,6 +153,11 @@ func (r *reaper) claim(pid int, tell func(end)) error {
 		tell(e)
 	}
 	return nil
+}
+
+// isChild tells whether pid is a child that was not reaped.
+func isChild(pid int) bool {
+	return unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) == nil
 }
 
 // signal sends a signal to a child that was not reaped yet. Reaping is excluded meanwhile, so the pid is certainly

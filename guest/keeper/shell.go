@@ -1,6 +1,7 @@
 package keeper
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ const shellPath = "/bin/sh"
 // serveShell runs a shell, or one command, with its stdio on the stream: on a terminal when hello names one, else on
 // pipes with stdout and stderr together. It ends when the output is at its end; when the host goes away the shell is
 // hung up.
-func (k *keeper) serveShell(conn duplex, in io.Reader, hello *api.Hello) error {
+func (k *keeper) serveShell(ctx context.Context, conn duplex, in io.Reader, hello *api.Hello) error {
 	args := []string{shellPath}
 	if hello.Command != "" {
 		args = append(args, "-c", hello.Command)
@@ -45,21 +46,22 @@ func (k *keeper) serveShell(conn duplex, in io.Reader, hello *api.Hello) error {
 		return fmt.Errorf("shell: %w", err)
 	}
 	io3.closeChild()
-	go func() {
-		_, err := io.Copy(onlyWriter{io3.in}, in)
+	hangUp := func() { _ = k.reaper.signal(pid, unix.SIGHUP) } // it may have ended
+	defer context.AfterFunc(ctx, hangUp)()
+	go func() { // ends with the connection
+		_, _ = io.Copy(onlyWriter{io3.in}, in)
 		if hello.Term == "" {
 			_ = io3.in.Close()
+			awaitHangup(conn)
 		}
-		if err != nil || hello.Term != "" { // gone, or a terminal whose user has left
-			_ = k.reaper.signal(pid, unix.SIGHUP)
-		}
+		hangUp()
 	}()
 	_, copyErr := io.Copy(conn, struct{ io.Reader }{io3.out})
 	if errors.Is(copyErr, unix.EIO) { // the terminal's last user has gone
 		copyErr = nil
 	}
 	if copyErr != nil {
-		_ = k.reaper.signal(pid, unix.SIGHUP)
+		hangUp()
 	}
 	<-ended
 	return errors.Join(copyErr, conn.CloseWrite())
