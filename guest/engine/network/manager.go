@@ -194,7 +194,7 @@ func (m *Manager) Close() error {
 }
 
 // Teardown is Close, and then removes the table, the bridges and all namespaces. No container may run any more. The
-// networks' IDs and subnets stay in the store.
+// networks' IDs and subnets stay in the store. Idempotent.
 func (m *Manager) Teardown(ctx context.Context) error {
 	var errs []error
 	m.mu.Lock()
@@ -212,7 +212,9 @@ func (m *Manager) Teardown(ctx context.Context) error {
 			errs = append(errs, removeBridge(n.Device))
 		}
 	}
-	errs = append(errs, m.dropLeaked(nil), os.Remove(m.pins))
+	if err := errors.Join(m.dropLeaked(nil), os.Remove(m.pins)); !errors.Is(err, os.ErrNotExist) {
+		errs = append(errs, err)
+	}
 	return errors.Join(errs...)
 }
 
