@@ -2,20 +2,17 @@ package vhostvsock
 
 import (
 	"bytes"
-	"io"
-	"net"
-	"os"
+	"encoding/binary"
 	"sync"
-	"syscall"
 	"testing"
-	"time"
 )
 
 // fakeGuest is a small AF_VSOCK stack on the rings of a fake VM.
 type fakeGuest struct {
 	vm     *fakeVM
 	rx, tx *fakeRing
-	split  bool // header and data in descriptors of their own, as Linux before 6.3 does
+	rxMu   sync.Mutex // guards rx
+	split  bool       // header and data in descriptors of their own, as Linux before 6.3 does
 
 	mu      sync.Mutex
 	cond    *sync.Cond // free, or anything of a conn
@@ -53,6 +50,43 @@ func newFakeGuest(t testing.TB, num uint16, eventIdx, split bool) (*Device, *fak
 	return dev, g
 }
 
+// restart stops the rings and starts them again: where they were, as QEMU does when a VM is paused, or fresh, as
+// when the guest boots anew. between runs while they stand still.
+func (g *fakeGuest) restart(fresh bool, between func()) {
+	g.vm.t.Helper()
+	rings := []*fakeRing{g.rx, g.tx}
+	bases := make([]uint16, queues)
+	for i, r := range rings {
+		g.vm.tell(reqSetVringEnable, state(uint32(i), 0))
+		bases[i] = binary.LittleEndian.Uint16(g.vm.ask(reqGetVringBase, state(uint32(r.index), 0))[4:])
+	}
+	if between != nil {
+		between()
+	}
+	g.rxMu.Lock()
+	defer g.rxMu.Unlock()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if fresh {
+		clear(bases)
+		clear(g.conns)
+		g.free = g.free[:0]
+		for i := range g.tx.num {
+			g.free = append(g.free, i)
+		}
+		for _, r := range rings {
+			clear(g.vm.at(r.base, 3*fakeRingPart))
+			r.availIdx, r.usedIdx = 0, 0
+		}
+	}
+	for i, r := range rings {
+		r.start(bases[i])
+	}
+	if fresh {
+		g.fill()
+	}
+}
+
 // fill makes all receive buffers available.
 func (g *fakeGuest) fill() {
 	r := g.rx
@@ -72,6 +106,7 @@ func (g *fakeGuest) fill() {
 func (g *fakeGuest) receiveLoop() {
 	for g.rx.wait() {
 		var back []uint16
+		g.rxMu.Lock()
 		g.rx.reap(func(head uint16, n uint32) {
 			p := g.vm.at(g.rx.bufs+uint64(head)*fakeBuf, int(n))
 			g.receive(parseHeader((*[headerSize]byte)(p)), bytes.Clone(p[headerSize:]))
@@ -80,6 +115,7 @@ func (g *fakeGuest) receiveLoop() {
 		if len(back) > 0 {
 			g.rx.offer(back...)
 		}
+		g.rxMu.Unlock()
 	}
 }
 
@@ -94,19 +130,29 @@ func (g *fakeGuest) reclaimLoop() {
 
 // send sends one packet; mu is held, and let go of while the ring is full.
 func (g *fakeGuest) send(h header, data []byte) {
-	for len(g.free) == 0 {
-		g.cond.Wait()
-	}
-	i := g.free[len(g.free)-1]
-	g.free = g.free[:len(g.free)-1]
-	var head [headerSize]byte
 	h.srcCID, h.dstCID, h.typ, h.length = testCID, HostCID, typeStream, uint32(len(data))
+	g.sendRaw(h, data)
+}
+
+func (g *fakeGuest) sendRaw(h header, data []byte) {
+	var head [headerSize]byte
 	h.put(&head)
+	i := g.takeFree()
 	b := g.tx.buf(i)
 	n := copy(b, head[:])
 	n += copy(b[n:], data)
 	g.tx.setDesc(i, g.tx.bufs+uint64(i)*uint64(g.tx.bufSize), uint32(n), 0, 0)
 	g.tx.offer(i)
+}
+
+// takeFree waits for a free descriptor of tx; mu is held, and let go of meanwhile.
+func (g *fakeGuest) takeFree() uint16 {
+	for len(g.free) == 0 {
+		g.cond.Wait()
+	}
+	i := g.free[len(g.free)-1]
+	g.free = g.free[:len(g.free)-1]
+	return i
 }
 
 // listenOn accepts connections to a port.
@@ -136,166 +182,6 @@ func (g *fakeGuest) receive(h header, data []byte) {
 		g.listen[h.dstPort] <- c
 	case h.op != opRst:
 		g.send(header{srcPort: h.dstPort, dstPort: h.srcPort, op: opRst}, nil)
-	}
-	g.cond.Broadcast()
-}
-
-// guestConn is the guest's end of a stream; everything is guarded by the guest's mu.
-type guestConn struct {
-	g               *fakeGuest
-	port, peer      uint32
-	credit          credit
-	in              bytes.Buffer
-	taken           uint32
-	announced       uint32
-	shut, peerShut  uint32
-	gone, closed    bool
-	readBy, writeBy fakeDeadline
-}
-
-func (c *guestConn) send(op uint16, flags uint32, data []byte) {
-	c.announced = c.taken
-	c.g.send(header{
-		srcPort: c.port, dstPort: c.peer, op: op, flags: flags, bufAlloc: receiveBuffer, fwdCnt: c.taken,
-	}, data)
-}
-
-func (c *guestConn) packet(h header, data []byte) {
-	c.credit.update(h.bufAlloc, h.fwdCnt)
-	switch h.op {
-	case opRW:
-		if int(h.length) != len(data) || c.in.Len()+len(data) > receiveBuffer {
-			c.g.vm.t.Errorf("packet of %d bytes for %d, %d buffered", len(data), h.length, c.in.Len())
-		}
-		c.in.Write(data)
-	case opShutdown:
-		c.peerShut |= h.flags
-	case opCreditRequest:
-		c.send(opCreditUpdate, 0, nil)
-	case opRst:
-		c.forget()
-	}
-	c.settle()
-}
-
-// settle answers a full shutdown when its data was read, as Linux does.
-func (c *guestConn) settle() {
-	if !c.gone && c.peerShut == shutBoth && (c.in.Len() == 0 || c.closed) {
-		c.send(opRst, 0, nil)
-		c.forget()
-	}
-}
-
-func (c *guestConn) forget() {
-	c.gone = true
-	c.peerShut = shutBoth
-	delete(c.g.conns, [2]uint32{c.port, c.peer})
-}
-
-func (c *guestConn) Read(p []byte) (int, error) {
-	c.g.mu.Lock()
-	defer c.g.mu.Unlock()
-	for {
-		switch {
-		case c.closed:
-			return 0, net.ErrClosed
-		case c.readBy.passed():
-			return 0, os.ErrDeadlineExceeded
-		case c.in.Len() > 0:
-			n, _ := c.in.Read(p)
-			c.taken += uint32(n)
-			if c.taken-c.announced >= receiveBuffer/4 && !c.gone {
-				c.send(opCreditUpdate, 0, nil)
-			}
-			c.settle()
-			return n, nil
-		case c.peerShut&shutSend != 0 || c.shut&shutReceive != 0:
-			return 0, io.EOF
-		}
-		c.g.cond.Wait()
-	}
-}
-
-func (c *guestConn) Write(p []byte) (n int, err error) {
-	c.g.mu.Lock()
-	defer c.g.mu.Unlock()
-	for {
-		switch {
-		case c.closed:
-			return n, net.ErrClosed
-		case c.writeBy.passed():
-			return n, os.ErrDeadlineExceeded
-		case c.gone || c.peerShut&shutReceive != 0 || c.shut&shutSend != 0:
-			return n, syscall.EPIPE
-		case len(p) == 0:
-			return n, nil
-		case c.credit.free() > 0:
-			m := min(len(p), int(c.credit.free()), c.g.tx.bufSize-headerSize)
-			c.credit.sent += uint32(m)
-			c.send(opRW, 0, p[:m])
-			n, p = n+m, p[m:]
-			continue
-		}
-		c.g.cond.Wait()
-	}
-}
-
-func (c *guestConn) shutdown(flags uint32) error {
-	c.g.mu.Lock()
-	defer c.g.mu.Unlock()
-	if !c.gone && c.shut|flags != c.shut {
-		c.shut |= flags
-		c.send(opShutdown, c.shut, nil)
-	}
-	c.g.cond.Broadcast()
-	return nil
-}
-
-func (c *guestConn) CloseWrite() error { return c.shutdown(shutSend) }
-
-func (c *guestConn) Close() error {
-	_ = c.shutdown(shutBoth)
-	c.g.mu.Lock()
-	defer c.g.mu.Unlock()
-	c.closed = true
-	c.settle()
-	c.g.cond.Broadcast()
-	return nil
-}
-
-func (c *guestConn) LocalAddr() net.Addr  { return &Addr{testCID, c.port} }
-func (c *guestConn) RemoteAddr() net.Addr { return &Addr{HostCID, c.peer} }
-
-func (c *guestConn) SetDeadline(t time.Time) error {
-	_ = c.SetReadDeadline(t)
-	return c.SetWriteDeadline(t)
-}
-
-func (c *guestConn) SetReadDeadline(t time.Time) error {
-	c.readBy.set(c.g, t)
-	return nil
-}
-
-func (c *guestConn) SetWriteDeadline(t time.Time) error {
-	c.writeBy.set(c.g, t)
-	return nil
-}
-
-// fakeDeadline wakes the guest's sleepers when it passes; guarded by the guest's mu.
-type fakeDeadline struct{ at time.Time }
-
-func (d *fakeDeadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
-
-func (d *fakeDeadline) set(g *fakeGuest, t time.Time) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	d.at = t
-	if !t.IsZero() {
-		time.AfterFunc(time.Until(t), func() {
-			g.mu.Lock()
-			defer g.mu.Unlock()
-			g.cond.Broadcast()
-		})
 	}
 	g.cond.Broadcast()
 }
