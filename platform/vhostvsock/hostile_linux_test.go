@@ -16,6 +16,15 @@ func (g *fakeGuest) raw(h header, length uint32, data []byte) {
 	g.sendRaw(h, data)
 }
 
+// settled waits until the device has taken all packets.
+func (g *fakeGuest) settled() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for len(g.free) < int(g.tx.num) {
+		g.cond.Wait()
+	}
+}
+
 // TestBrokenRing breaks a ring in every way there is; the device must survive it, and a new start heals it.
 func TestBrokenRing(t *testing.T) {
 	const inside = fakeHigh + 0x200000
@@ -107,6 +116,7 @@ func TestBadPackets(t *testing.T) {
 			for range receiveBuffer/len(big) + 1 {
 				g.raw(h, uint32(len(big)), big)
 			}
+			g.settled() // before anybody reads and gives credit
 		}},
 		{"short packet", ignored, func(g *fakeGuest, h header) {
 			g.mu.Lock()
@@ -179,11 +189,7 @@ func TestFlood(t *testing.T) {
 	for i := range uint32(2000) {
 		g.raw(header{srcCID: testCID, dstCID: HostCID, srcPort: i, dstPort: 1024, typ: typeStream, op: opRequest}, 0, nil)
 	}
-	g.mu.Lock()
-	for len(g.free) < int(g.tx.num) {
-		g.cond.Wait()
-	}
-	g.mu.Unlock()
+	g.settled()
 	dev.dev.mu.Lock()
 	if n := len(dev.dev.stray); n != maxStray {
 		t.Errorf("%d resets wait, want %d", n, maxStray)
