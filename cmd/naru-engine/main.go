@@ -80,16 +80,14 @@ func serve(asked context.Context, e *engine.Engine, token string, listeners map[
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), shutdownTimeout)
 	defer cancel()
-	err := e.Shutdown(ctx)
+	err := e.Stop(ctx)
 	closing, cancelClosing := context.WithTimeout(ctx, time.Second)
 	defer cancelClosing()
 	if closeErr := s.Close(closing); closeErr != nil && !errors.Is(closeErr, context.DeadlineExceeded) {
 		err = errors.Join(err, closeErr)
 	}
 	end()
-	if waitErr := g.Wait(); waitErr != nil {
-		err = errors.Join(err, waitErr)
-	}
+	err = errors.Join(err, g.Wait(), e.Close(ctx))
 	if err != nil {
 		e.Log.Error("shutdown", "error", err)
 	}

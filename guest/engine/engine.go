@@ -49,7 +49,8 @@ type Engine struct {
 	Started    time.Time
 }
 
-// Open makes the engine and takes over what an earlier one left. The caller runs Watch, and then Shutdown.
+// Open makes the engine and takes over what an earlier one left. The caller runs Watch, then Stop,
+// and Close once Watch has ended.
 func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	if err := os.MkdirAll(o.Root, 0o711); err != nil {
 		return nil, fmt.Errorf("open engine: %w", err)
@@ -133,11 +134,13 @@ func (e *Engine) Watch(ctx context.Context) error {
 	return err
 }
 
-// Shutdown stops all containers and removes everything that is not data: networks, mounts, cgroups. Watch must still
-// be running; the caller ends it afterwards.
-func (e *Engine) Shutdown(ctx context.Context) error {
-	err := e.Containers.Shutdown(ctx)
-	return errors.Join(err, e.Networks.Teardown(ctx), e.Containers.RemoveCgroup(), e.close())
+// Stop stops all containers. Watch must still be running. Requests are still answered, but start nothing any more.
+func (e *Engine) Stop(ctx context.Context) error { return e.Containers.Shutdown(ctx) }
+
+// Close removes everything that is not data: networks, mounts, cgroups. All containers have stopped, and nobody
+// asks anything any more.
+func (e *Engine) Close(ctx context.Context) error {
+	return errors.Join(e.Containers.Drain(ctx), e.Networks.Teardown(ctx), e.Containers.RemoveCgroup(), e.close())
 }
 
 func (e *Engine) close() error {

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -61,6 +62,10 @@ func build(dir string) (whyNot string, err error) {
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out == "naru-engine" && os.Getenv("NARU_TEST_RACE") != "" { // needs a C compiler
+			cmd.Args = slices.Insert(cmd.Args, 2, "-race")
+			cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+		}
 		if said, err := cmd.CombinedOutput(); err != nil {
 			return "", fmt.Errorf("build %s: %w\n%s", pkg, err, said)
 		}
@@ -88,6 +93,9 @@ func startDaemon(t *testing.T) *daemon {
 	d := &daemon{t: t, home: home, name: fmt.Sprintf("ntest%07d", os.Getpid()%1e7)}
 	t.Cleanup(func() {
 		d.stop()
+		if log, _ := os.ReadFile(filepath.Join(home, "engine", "keeper.log")); bytes.Contains(log, []byte("DATA RACE")) {
+			t.Error("the race detector found something")
+		}
 		if t.Failed() {
 			log, _ := os.ReadFile(filepath.Join(home, "engine", "keeper.log"))
 			t.Logf("keeper.log:\n%s", log)

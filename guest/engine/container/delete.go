@@ -118,7 +118,7 @@ func (m *Manager) discard(dir, id string) {
 		m.Log.Warn("move container's folder to the trash", "id", id, "error", err)
 		target = dir
 	}
-	m.spawn(func() {
+	m.background.run(func() {
 		rootfs{m.rootfsPath(id)}.unmount(m) // an upper folder in use would keep its blocks
 		if err := os.RemoveAll(target); err != nil {
 			m.Log.Warn("remove container's files", "id", id, "error", err)

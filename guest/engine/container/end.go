@@ -48,7 +48,7 @@ func (m *Manager) heard(e keeperapi.Exit) {
 	m.mu.RLock()
 	c, x := m.byID[e.ID], m.execs[e.ID]
 	m.mu.RUnlock()
-	m.spawn(func() {
+	m.background.run(func() {
 		switch {
 		case c != nil:
 			m.ended(c, e)
@@ -141,7 +141,7 @@ func (m *Manager) restartLater(c *Container, ran time.Duration) {
 	wait := c.backoff
 	c.cancelRestart = cancel
 	c.mu.Unlock()
-	m.spawn(func() {
+	m.background.run(func() {
 		defer cancel()
 		timer := time.NewTimer(wait)
 		defer timer.Stop()

@@ -21,8 +21,7 @@ type Manager struct {
 	names map[string]string // name → ID; also of containers that are being created
 	execs map[string]*Exec
 
-	// background counts the goroutines that outlive a request: ends, restarts, removal of files.
-	background sync.WaitGroup
+	background background // ends, restarts, removal of files
 	// life ends when the engine does: nothing is restarted any more.
 	life    context.Context
 	endLife context.CancelFunc
@@ -113,9 +112,6 @@ func (m *Manager) save(c *Container, durable bool) error {
 	}
 	return nil
 }
-
-// spawn runs f in the background; Shutdown waits for it.
-func (m *Manager) spawn(f func()) { m.background.Go(f) }
 
 // reserve takes a name for id.
 func (m *Manager) reserve(name, id string) error {

@@ -118,7 +118,7 @@ func (m *Manager) sweep(known map[string]keeperapi.Process) {
 		}
 	}
 	for _, id := range names(filepath.Join(m.Root, "trash")) {
-		m.spawn(func() {
+		m.background.run(func() {
 			if err := os.RemoveAll(filepath.Join(m.Root, "trash", id)); err != nil {
 				m.Log.Warn("empty trash", "id", id, "error", err)
 			}
@@ -172,8 +172,8 @@ func (m *Manager) removeLeft(ctx context.Context, c *Container) {
 // shutdownTimeout is the most that a container gets to end when the engine does, in seconds.
 const shutdownTimeout = 15
 
-// Shutdown stops all containers at once, and returns when they and all background work have ended. Watch must still
-// be running. Containers with a restart policy run again with the next engine.
+// Shutdown stops all containers at once, and returns when they and all background work have ended. Nothing can be
+// started any more; Watch must still be running. Containers with a restart policy run again with the next engine.
 func (m *Manager) Shutdown(ctx context.Context) error {
 	m.endLife()
 	var g errgroup.Group
@@ -199,19 +199,7 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 }
 
 // Drain waits for the background work.
-func (m *Manager) Drain(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() {
-		m.background.Wait()
-		close(done)
-	}()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
+func (m *Manager) Drain(ctx context.Context) error { return m.background.wait(ctx) }
 
-// RemoveCgroup removes the cgroup above all containers, which is empty once Shutdown is over.
+// RemoveCgroup removes the cgroup above all containers, which is empty once all have stopped.
 func (m *Manager) RemoveCgroup() error { return m.Runtime.Cleanup("", m.Cgroup) }
