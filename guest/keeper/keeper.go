@@ -26,6 +26,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"naru/guest/api"
 )
 
@@ -74,6 +76,7 @@ type keeper struct {
 	table  *table
 	engine *engine
 	stop   context.CancelFunc // begins the end, as SIGTERM does
+	ending chan struct{}      // closed when nothing more may be started
 }
 
 func (o *Options) run() string         { return filepath.Join(o.Root, "run") }
@@ -106,7 +109,7 @@ func Run(ctx context.Context, o Options) error {
 		return err
 	}
 	defer sink.Close()
-	k := &keeper{o: o, log: slog.New(slog.NewTextHandler(sink, nil)), stop: stop}
+	k := &keeper{o: o, log: slog.New(slog.NewTextHandler(sink, nil)), stop: stop, ending: make(chan struct{})}
 	if err := k.prepare(); err != nil {
 		return err
 	}
@@ -116,8 +119,10 @@ func Run(ctx context.Context, o Options) error {
 // check refuses what cannot work, in words that help.
 func check(o *Options) error {
 	var err error
-	if o.Root, err = filepath.Abs(o.Root); err != nil {
-		return fmt.Errorf("root folder: %w", err)
+	for _, path := range []*string{&o.Root, &o.Socket, &o.Engine, &o.Crun} {
+		if *path, err = filepath.Abs(*path); err != nil {
+			return fmt.Errorf("absolute path of %s: %w", *path, err)
+		}
 	}
 	if len(o.Name) == 0 || len(o.Name) > 13 {
 		return fmt.Errorf("name %q: must have 1 to 13 characters", o.Name)
@@ -133,8 +138,13 @@ func check(o *Options) error {
 	return nil
 }
 
-// prepare makes this process fit to keep: limits, leftovers of a former keeper, mounts, reaper, record.
+// prepare makes this process fit to keep: limits, leftovers of a former keeper, mounts, reaper, record. Whoever started
+// it, its children get the usual umask, and no folder is held busy.
 func (k *keeper) prepare() error {
+	unix.Umask(0o022)
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
 	raiseFileLimit(k.log)
 	if err := clearCgroups(k.o.Name, k.log); err != nil {
 		k.log.Warn("processes of a former keeper", "error", err)
@@ -181,10 +191,11 @@ func (k *keeper) keep(ctx context.Context, sink *sink) (err error) {
 	}()
 
 	var serving sync.WaitGroup
-	silence := func() {
+	silence := sync.OnceFunc(func() {
+		close(k.ending)
 		_ = own.Close()
 		serving.Wait()
-	}
+	})
 	defer silence()
 	serving.Go(func() { k.serve(own) })
 	if k.o.Config != nil {

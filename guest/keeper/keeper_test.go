@@ -86,6 +86,28 @@ func TestGoneAttacher(t *testing.T) {
 	}
 }
 
+// TestSlowAttacher: a client that reads late keeps neither the log nor the exit waiting once the process has ended, and
+// still gets all.
+func TestSlowAttacher(t *testing.T) {
+	const size = bufferLimit + 50_000 // the rest fits into the pipe, so that the process can end
+	k := keep(t, newOptions(t))
+	s := script(k, "p", "head -c "+strconv.Itoa(size)+" /dev/zero | tr '\\0' 'x'")
+	s.Attach = &keeperapi.Attach{Stdout: true}
+	s.Log = filepath.Join(k.o.Root, "log")
+	_, conn, err := k.Start(t.Context(), "p", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	k.exit(t, "p")
+	if info, err := os.Stat(s.Log); err != nil || info.Size() < size {
+		t.Errorf("log: %v, %v", info, err)
+	}
+	if out, _ := streams(t, conn); len(out) != size {
+		t.Errorf("got %d bytes", len(out))
+	}
+}
+
 // TestManyAttachers: two clients hear the same, either can write to stdin, and one that half-closes its input ends
 // nobody's without StdinOnce.
 func TestManyAttachers(t *testing.T) {

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"naru/guest/keeper/keeperapi"
 	"naru/guest/logfile"
 )
@@ -81,11 +83,18 @@ func (k *keeper) launch(p *process, s *keeperapi.Start) (err error) {
 		Dir: "/", Env: runtimeEnv, Files: []uintptr{std.theirs(0), std.theirs(1), std.theirs(2)},
 		Sys: &syscall.SysProcAttr{Setsid: true}, // a ^C at the keeper's own terminal is not for containers
 	}
-	if _, err := k.reaper.fork(s.Args, attr, func(e end) { ended <- e }); err != nil {
+	runtime, err := k.reaper.fork(s.Args, attr, func(e end) { ended <- e })
+	if err != nil {
 		return &keeperapi.Error{Class: keeperapi.ClassRuntime, Message: err.Error()}
 	}
 	std.closeTheirs()
-	e := <-ended
+	var e end
+	select {
+	case e = <-ended:
+	case <-k.ending: // a runtime that hangs must not hold the keeper
+		_ = k.reaper.signal(runtime, unix.SIGKILL) // it may just have ended
+		e = <-ended
+	}
 	if code, _ := e.code(); code != 0 {
 		return &keeperapi.Error{
 			Class: keeperapi.ClassRuntime, Message: fmt.Sprintf("runtime ended with exit code %d", code), Stderr: std.words(),

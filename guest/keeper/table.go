@@ -192,6 +192,7 @@ func (t *table) watch(conn io.ReadWriter) error {
 	for _, p := range t.ended {
 		w.queue = append(w.queue, *p.Exit)
 	}
+	slices.SortFunc(w.queue, func(a, b keeperapi.Exit) int { return a.Time.Compare(b.Time) })
 	t.watchers[w] = true
 	t.mu.Unlock()
 	defer func() {

@@ -12,7 +12,7 @@ import "time"
 const (
 	OpStart  = "start"  // run Start.Args, keep the process it detaches; reply has Process
 	OpAttach = "attach" // stream stdio of the process ID; see Attach
-	OpSignal = "signal" // send Signal to the process by pidfd: never to a reused pid
+	OpSignal = "signal" // send Signal to the process: never to a reused pid
 	OpResize = "resize" // set the terminal's Rows and Cols
 	OpList   = "list"   // reply has Processes: all that run, and all that ended and are not yet forgotten
 	OpWatch  = "watch"  // first all unforgotten exits, then each new one as it is recorded, one Exit a line
