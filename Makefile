@@ -15,13 +15,16 @@ hello: setup build image ## set up, build, run a first container directly and th
 test: setup build image ## set up, build and run every test
 	scripts/test
 
-build: bin/crun ## build the binaries into bin/
+build: bin/crun bin/naru-init ## build the binaries into bin/
 	@mkdir -p bin
 	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b || exit 1; done
 	@$(GOBUILD) -o bin/naru-hello ./guest/hello
 
 bin/crun: scripts/crun
 	scripts/crun $(ARCH) $@
+
+bin/naru-init: scripts/init
+	scripts/init $(ARCH) $@
 
 image: build ## make the VM image in out/image
 	scripts/image $(ARCH)
