@@ -166,6 +166,9 @@ func (g *fakeGuest) listenOn(port uint32) <-chan *guestConn {
 func (g *fakeGuest) receive(h header, data []byte) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if h.typ != typeStream {
+		return // the answer to a packet of another type
+	}
 	if g.packets != nil && g.packets(h, data) {
 		return
 	}

@@ -110,6 +110,7 @@ func TestBadPackets(t *testing.T) {
 			g.raw(h, 0, nil)
 			h.op = opRW
 			g.raw(h, 1, []byte("x"))
+			g.settled()
 		}},
 		{"more than the credit", reset, func(g *fakeGuest, h header) {
 			h.op = opRW
@@ -141,7 +142,6 @@ func TestBadPackets(t *testing.T) {
 	}
 	dev, g := newFakeGuest(t, 128, true, false)
 	accepted := g.listenOn(1)
-	g.packets = func(h header, _ []byte) bool { return h.op == opRst && h.srcPort == 1024 || h.srcPort == 9 }
 	witness, witnessGuest := pair(t, dev, accepted, 1)
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
