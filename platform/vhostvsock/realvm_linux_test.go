@@ -1,12 +1,15 @@
 package vhostvsock
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,8 +61,36 @@ func findKernel(t testing.TB) kernel {
 	return k
 }
 
-// startVM boots a VM whose init is testdata/guest and returns its device once it listens.
-func startVM(t testing.TB) *Device {
+// vm is a real VM whose init is testdata/guest.
+type vm struct {
+	*Device
+	monitor string // path of the socket of QEMU's monitor
+}
+
+// hmp gives a command to QEMU's monitor and waits until it was done.
+func (v *vm) hmp(t testing.TB, command string) {
+	t.Helper()
+	c, err := net.Dial("unix", v.monitor)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(testTimeout))
+	in := bufio.NewReader(c)
+	for _, line := range []string{command + "\n", "info status\n"} {
+		if _, err := io.WriteString(c, line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for line := ""; !strings.HasPrefix(line, "VM status"); {
+		if line, err = in.ReadString('\n'); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// startVM boots a VM and returns once it listens.
+func startVM(t testing.TB) *vm {
 	t.Helper()
 	k := findKernel(t)
 	dir, err := os.MkdirTemp("", "vs")
@@ -81,7 +112,7 @@ func startVM(t testing.TB) *Device {
 	qemu := exec.Command("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
 		"-machine", "q35,memory-backend=mem,hpet=off", "-accel", "tcg,thread=multi", "-cpu", "qemu64,+ssse3,+sse4.2,+popcnt",
 		"-m", "256M", "-object", "memory-backend-memfd,id=mem,size=256M,share=on",
-		"-kernel", k.image, "-initrd", initrd, "-serial", "stdio",
+		"-monitor", "unix:"+filepath.Join(dir, "m")+",server=on,wait=off", "-kernel", k.image, "-initrd", initrd, "-serial", "stdio",
 		"-append", "console=ttyS0 quiet panic=-1 nokaslr cryptomgr.notests no_timer_check rdinit=/naru-test-init",
 		"-chardev", "socket,id=vs,path="+filepath.Join(dir, "s"), "-device", "vhost-user-vsock-pci,chardev=vs")
 	qemu.Stdout, qemu.Stderr = console, console
@@ -110,7 +141,7 @@ func startVM(t testing.TB) *Device {
 	case <-time.After(vmTimeout):
 		t.Fatalf("the VM does not boot:\n%s", console)
 	}
-	return dev
+	return &vm{Device: dev, monitor: filepath.Join(dir, "m")}
 }
 
 // initramfs is the image's own, if there is one, and behind it a cpio archive with the test's init and the modules.

@@ -58,10 +58,11 @@ func TestVM(t *testing.T) {
 			t.Errorf("after its half-close the guest got %s bytes", got)
 		}
 	})
+	t.Run("pause", func(t *testing.T) { pauseVM(t, dev) })
 	t.Run("200 streams", func(t *testing.T) { manyStreams(t, dev) })
 }
 
-func dialVM(t testing.TB, dev *Device, port uint32) *conn {
+func dialVM(t testing.TB, dev *vm, port uint32) *conn {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
 	defer cancel()
@@ -84,7 +85,7 @@ func all(t testing.TB, c *conn) string {
 }
 
 // toGuest sends blocks; the guest answers the host's half-close with what it got.
-func toGuest(t testing.TB, dev *Device, check bool) {
+func toGuest(t testing.TB, dev *vm, check bool) {
 	t.Helper()
 	c := dialVM(t, dev, 2)
 	first := []byte{0}
@@ -107,7 +108,7 @@ func toGuest(t testing.TB, dev *Device, check bool) {
 	}
 }
 
-func fromGuest(t testing.TB, dev *Device, check bool) {
+func fromGuest(t testing.TB, dev *vm, check bool) {
 	t.Helper()
 	c := dialVM(t, dev, 3)
 	if _, err := c.Write([]byte{vmBlocks & 0xff, vmBlocks >> 8, 0, 0}); err != nil {
@@ -124,8 +125,37 @@ func fromGuest(t testing.TB, dev *Device, check bool) {
 	}
 }
 
+// pauseVM pauses the VM between blocks of an echo, so that data is under way in both directions.
+func pauseVM(t *testing.T, dev *vm) {
+	c := dialVM(t, dev, 1)
+	const blocks = 16
+	wrote := make(chan error, 1)
+	go func() {
+		for range blocks {
+			if _, err := c.Write(vmBlock()); err != nil {
+				wrote <- err
+				return
+			}
+		}
+		wrote <- c.CloseWrite()
+	}()
+	buf := make([]byte, len(vmBlock()))
+	for i := range blocks {
+		if i%4 == 1 {
+			dev.hmp(t, "stop")
+			dev.hmp(t, "cont")
+		}
+		if n, err := io.ReadFull(c, buf); err != nil || !bytes.Equal(buf, vmBlock()) {
+			t.Fatalf("block %d: %d bytes, %v", i, n, err)
+		}
+	}
+	if err := <-wrote; err != nil {
+		t.Error(err)
+	}
+}
+
 // manyStreams opens 200 streams, and only when all are open, echoes over each.
-func manyStreams(t *testing.T, dev *Device) {
+func manyStreams(t *testing.T, dev *vm) {
 	var conns []*conn
 	for range 200 {
 		conns = append(conns, dialVM(t, dev, 1))
