@@ -62,6 +62,7 @@ type Container struct {
 	cancelRestart func()
 	backoff       time.Duration
 	keepOnExit    bool // a restart asked for by the user is under way: AutoRemove must not strike
+	resume        bool // an earlier engine was killed in the back-off: StartAgain goes on
 }
 
 func newContainer(root string, r record) *Container {

@@ -99,7 +99,12 @@ func (m *Manager) nameAndKeep(ctx context.Context, c *Container, name string) (e
 	m.mu.Lock()
 	m.byID[c.ID] = c
 	m.mu.Unlock()
-	if err := m.save(c, c.durable()); err != nil {
+	// From here on the image store knows that the image is in use; it may have been deleted just before.
+	_, err = m.Images.Resolve(ctx, c.ImageID)
+	if err == nil {
+		err = m.save(c, c.durable())
+	}
+	if err != nil {
 		m.mu.Lock()
 		delete(m.byID, c.ID)
 		m.mu.Unlock()

@@ -41,7 +41,7 @@ func (m *Manager) Restore(ctx context.Context) error {
 	if err := m.Networks.Restore(ctx, running); err != nil {
 		return fmt.Errorf("restore networks: %w", err)
 	}
-	m.sweep(known)
+	m.sweep(ctx, known)
 	return nil
 }
 
@@ -63,6 +63,10 @@ func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.State
+	if s.Status == container.StateRestarting || s.Status == container.StateRemoving {
+		c.resume = s.Status == container.StateRestarting
+		s.Status = container.StateExited
+	}
 	switch {
 	case found && p.Exit != nil && p.Exit.Time.Equal(s.Finished):
 		return false // taken in already; ended forgets it
@@ -77,8 +81,6 @@ func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
 	case s.running():
 		s.end(exitUnknown, time.Now().UTC(), false, false)
 		c.Networks, c.Ports, c.NetNS = nil, nil, ""
-	case s.Status == container.StateRestarting, s.Status == container.StateRemoving:
-		s.Status = container.StateExited
 	}
 	return false
 }
@@ -102,7 +104,7 @@ func (m *Manager) killStray(ctx context.Context, p keeperapi.Process) {
 }
 
 // sweep removes mounts, bundles, runtime state and folders that belong to nothing that runs or is recorded.
-func (m *Manager) sweep(known map[string]keeperapi.Process) {
+func (m *Manager) sweep(ctx context.Context, known map[string]keeperapi.Process) {
 	for _, dir := range []string{m.Run + "/rootfs", m.Run + "/bundles", m.Runtime.Root} {
 		for _, id := range names(dir) {
 			if p, ok := known[id]; len(id) != 64 || ok && p.Exit == nil {
@@ -112,17 +114,27 @@ func (m *Manager) sweep(known map[string]keeperapi.Process) {
 			rootfs{m.rootfsPath(id)}.unmount(m)
 		}
 	}
-	for _, id := range names(filepath.Join(m.Root, "containers")) {
-		if _, err := m.find(id); err != nil {
-			m.discard(filepath.Join(m.Root, "containers", id), id)
-		}
-	}
 	for _, id := range names(filepath.Join(m.Root, "trash")) {
+		m.releaseLeft(ctx, id)
 		m.background.run(func() {
 			if err := os.RemoveAll(filepath.Join(m.Root, "trash", id)); err != nil {
 				m.Log.Warn("empty trash", "id", id, "error", err)
 			}
 		})
+	}
+	for _, id := range names(filepath.Join(m.Root, "containers")) {
+		if _, err := m.find(id); err != nil {
+			m.releaseLeft(ctx, id)
+			m.discard(filepath.Join(m.Root, "containers", id), id)
+		}
+	}
+}
+
+// releaseLeft frees the volumes of a container whose removal was interrupted. Its anonymous ones stay: nobody knows
+// any more whether the user wanted them to go.
+func (m *Manager) releaseLeft(ctx context.Context, id string) {
+	if err := m.Volumes.Release(ctx, id, false); err != nil {
+		m.Log.Warn("release volumes", "id", id, "error", err)
 	}
 }
 
@@ -142,12 +154,15 @@ func (m *Manager) StartAgain(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(4)
 	for _, c := range list {
-		s := c.snapshot().State
+		c.mu.Lock()
+		s, resume := c.State, c.resume
+		c.resume = false
+		c.mu.Unlock()
 		switch {
 		case s.alive():
 		case c.HostConfig.AutoRemove && !s.Started.IsZero():
 			g.Go(func() error { m.removeLeft(ctx, c); return nil })
-		case s.atEngineStart(c.HostConfig.RestartPolicy):
+		case resume, s.atEngineStart(c.HostConfig.RestartPolicy):
 			g.Go(func() error {
 				c.op.Lock()
 				defer c.op.Unlock()
