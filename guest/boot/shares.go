@@ -23,7 +23,7 @@ func mountShares(shares []api.Share) error {
 		if err := checkShare(s.Path); err != nil {
 			return err
 		}
-		m := mount{source: s.Tag, target: s.Path, fstype: s.Type, flags: unix.MS_NOSUID | unix.MS_NODEV}
+		m := mount{source: s.Tag, target: s.Path, fstype: s.Type}
 		switch s.Type {
 		case "virtiofs":
 		case "9p":
