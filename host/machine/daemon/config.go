@@ -1,0 +1,93 @@
+package daemon
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/kdomanski/iso9660"
+
+	"naru/guest/api"
+	"naru/host/network"
+)
+
+// hostname is the guest's own; containers have theirs.
+const hostname = "naru"
+
+// config is the document on the config drive.
+func (d *Daemon) config(shares []share) *api.Config {
+	c := &api.Config{
+		Version: api.Version, Hostname: hostname, Token: d.token, Time: time.Now(),
+		Network: api.Network{
+			Address: network.Guest.String(), Gateway: network.Gateway.String(),
+			DNS: []string{network.Gateway.String()}, MTU: network.MTU,
+		},
+	}
+	for _, s := range shares {
+		c.Shares = append(c.Shares, s.guest)
+	}
+	return c
+}
+
+// writeConfigDrive makes the ISO 9660 image with the document. It holds the boot token, so only its owner reads it.
+func writeConfigDrive(path string, c *api.Config) (err error) {
+	doc, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	w, err := iso9660.NewWriter()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.Cleanup()) }()
+	if err := w.AddFile(bytes.NewReader(doc), api.ConfigFile); err != nil {
+		return err
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(w.WriteTo(f, api.ConfigLabel), f.Close())
+}
+
+// makeDataDisk makes the data disk, or lets it grow. It is sparse: it takes of the host what is in it.
+func makeDataDisk(path string, size uint64) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file", path)
+	}
+	if info.Size() >= int64(size) {
+		return nil // one that is larger stays so: to cut it would cut the file system in it
+	}
+	return f.Truncate(int64(size))
+}
+
+// lastLine is the last line of a file that says something, for an error message.
+func lastLine(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return ""
+	}
+	lines := bytes.FieldsFunc(data, func(r rune) bool { return r == '\n' || r == '\r' })
+	for i := len(lines) - 1; i >= 0; i-- {
+		if line := bytes.TrimSpace(lines[i]); len(line) > 0 {
+			return string(line[:min(len(line), 200)])
+		}
+	}
+	return ""
+}

@@ -1,0 +1,66 @@
+package daemon
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strconv"
+	"time"
+
+	"naru/guest/api"
+	"naru/host/machine"
+	"naru/host/proxy"
+)
+
+// serveDocker splices one connection of docker.sock to the engine, as soon as there is one.
+func (d *Daemon) serveDocker(ctx context.Context, conn net.Conn) {
+	ev, err := d.state.settled(ctx)
+	if err != nil {
+		return
+	}
+	switch ev.State {
+	case machine.StateFailed:
+		refuse(conn, ev.Error)
+		return
+	case machine.StateStopping, machine.StateStopped:
+		refuse(conn, "the machine is stopping")
+		return
+	}
+	dialCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	engine, err := d.dialEngine(dialCtx, api.KindDocker, "")
+	cancel()
+	if err != nil {
+		d.log.Warn("a client of docker.sock", "error", err)
+		refuse(conn, err.Error())
+		return
+	}
+	defer context.AfterFunc(ctx, func() { _ = engine.Close() })()
+	proxy.Splice(conn, engine)
+}
+
+// refuse answers one request with 503 and the reason, in the form of Docker's errors. The request is read first: a
+// client takes an answer that comes before it asked for a mistake of the server.
+func refuse(conn net.Conn, why string) {
+	_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+	req, err := http.ReadRequest(bufio.NewReader(conn))
+	if err != nil {
+		return
+	}
+	body, err := json.Marshal(map[string]string{"message": why})
+	if err != nil {
+		return
+	}
+	_, _ = fmt.Fprintf(conn, "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"+
+		"Connection: close\r\nContent-Length: %s\r\n\r\n", strconv.Itoa(len(body)))
+	if req.Method != http.MethodHead {
+		_, _ = conn.Write(body)
+	}
+	if h, ok := conn.(interface{ CloseWrite() error }); ok {
+		_ = h.CloseWrite()
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(conn, 1<<20)) // closing with unread bytes would reset the answer away
+}
