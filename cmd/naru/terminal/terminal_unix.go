@@ -40,7 +40,7 @@ var notForwarded = map[os.Signal]bool{
 func CatchAll(ch chan<- os.Signal) {
 	var all []os.Signal
 	for n := syscall.Signal(1); n < 32; n++ {
-		if n != syscall.SIGKILL && n != syscall.SIGSTOP && !notForwarded[n] {
+		if n != syscall.SIGKILL && n != syscall.SIGSTOP && !notForwarded[n] && !(n == syscall.SIGHUP && signal.Ignored(n)) {
 			all = append(all, n)
 		}
 	}

@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/spf13/cobra"
+
+	"naru/host/client"
+)
+
+// eachPrinted runs f for every container and prints the name of each that it worked for.
+func (a *app) eachPrinted(names []string, f func(name string) error) error {
+	return each(names, func(name string) error {
+		if err := f(name); err != nil {
+			return err
+		}
+		fmt.Fprintln(a.out, name)
+		return nil
+	})
+}
+
+func (a *app) stopCommand() *cobra.Command {
+	return a.stopLike("stop", "Stop one or more running containers", (*client.Client).ContainerStop)
+}
+
+func (a *app) restartCommand() *cobra.Command {
+	return a.stopLike("restart", "Restart one or more containers", (*client.Client).ContainerRestart)
+}
+
+func (a *app) killCommand() *cobra.Command {
+	var signal string
+	cmd := &cobra.Command{
+		Use: "kill [OPTIONS] CONTAINER [CONTAINER...]", Short: "Kill one or more running containers", Args: atLeast(1),
+		ValidArgsFunction: a.completeContainers(0, isRunning),
+	}
+	cmd.Flags().StringVarP(&signal, "signal", "s", "", "Signal to send to the container")
+	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		return a.eachPrinted(args, func(name string) error { return c.ContainerKill(cmd.Context(), name, signal) })
+	})
+	return cmd
+}
+
+func (a *app) rmCommand() *cobra.Command {
+	var o client.RemoveOptions
+	cmd := &cobra.Command{
+		Use: "rm [OPTIONS] CONTAINER [CONTAINER...]", Short: "Remove one or more containers", Args: atLeast(1), Aliases: []string{"remove"},
+		ValidArgsFunction: a.completeContainers(0, anyState),
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.Force, "force", "f", false, "Force the removal of a running container (uses SIGKILL)")
+	f.BoolVarP(&o.Volumes, "volumes", "v", false, "Remove anonymous volumes associated with the container")
+	f.BoolVarP(&o.Link, "link", "l", false, "Remove the specified link")
+	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		return a.eachPrinted(args, func(name string) error {
+			trimmed := strings.Trim(name, "/")
+			if trimmed == "" {
+				return errors.New("container name cannot be empty")
+			}
+			err := c.ContainerRemove(cmd.Context(), trimmed, o)
+			if o.Force && client.IsNotFound(err) {
+				fmt.Fprintf(a.err, "naru: warning: %v\n", err)
+				return nil
+			}
+			return err
+		})
+	})
+	return cmd
+}
+
+func (a *app) renameCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "rename CONTAINER NEW_NAME", Short: "Rename a container", Args: exactly(2), ValidArgsFunction: a.completeContainers(1, anyState),
+	}
+	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		if strings.TrimSpace(args[0]) == "" || strings.TrimSpace(args[1]) == "" {
+			return errors.New("neither old nor new names may be empty")
+		}
+		return c.ContainerRename(cmd.Context(), args[0], args[1])
+	})
+	return cmd
+}
+
+func (a *app) waitCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "wait CONTAINER [CONTAINER...]", Short: "Block until one or more containers stop, then print their exit codes",
+		Args: atLeast(1), ValidArgsFunction: a.completeContainers(0, isRunning),
+	}
+	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		return each(args, func(name string) error {
+			w, err := c.ContainerWait(cmd.Context(), name, container.WaitConditionNotRunning)
+			if err != nil {
+				return err
+			}
+			code, err := w.Result()
+			if err != nil {
+				if cmd.Context().Err() != nil {
+					return contextCause(cmd)
+				}
+				return err
+			}
+			fmt.Fprintln(a.out, code)
+			return nil
+		})
+	})
+	return cmd
+}
