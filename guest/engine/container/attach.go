@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -126,8 +127,8 @@ func (m *Manager) attach(ctx context.Context, c *Container, a *attachment, o Att
 			return err
 		}
 	}
-	stream, ok := <-a.ready
-	if !ok {
+	stream := m.awaitStart(c, a)
+	if stream == nil {
 		return nil
 	}
 	var in io.Reader = client
@@ -138,6 +139,26 @@ func (m *Manager) attach(ctx context.Context, c *Container, a *attachment, o Att
 		m.emit(c, events.ActionDetach)
 	}
 	return nil
+}
+
+// goneCheck is how often a client that waits for a start is looked at: nothing else tells that it has gone.
+const goneCheck = 30 * time.Second
+
+// awaitStart returns the keeper's stream once there is one, and nil when there will be none.
+func (m *Manager) awaitStart(c *Container, a *attachment) *net.UnixConn {
+	ticker := time.NewTicker(goneCheck)
+	defer ticker.Stop()
+	for {
+		select {
+		case stream := <-a.ready:
+			return stream
+		case <-ticker.C:
+			if hungUp(a.client) {
+				m.withdraw(c, a)
+				return nil
+			}
+		}
+	}
 }
 
 // withdraw takes an attachment back whose client has gone.

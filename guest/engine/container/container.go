@@ -63,6 +63,7 @@ type Container struct {
 	backoff       time.Duration
 	keepOnExit    bool // a restart asked for by the user is under way: AutoRemove must not strike
 	resume        bool // an earlier engine was killed in the back-off: StartAgain goes on
+	unfinished    bool // an earlier engine was killed while it removed it: StartAgain goes on
 }
 
 func newContainer(root string, r record) *Container {

@@ -27,7 +27,7 @@ func TestTransitionsRefuseWrongStates(t *testing.T) {
 	if err := s.canStart("x"); !errdefs.IsNotModified(err) {
 		t.Errorf("start of what runs: %v", err)
 	}
-	if err := s.remove("x"); !errdefs.IsConflict(err) {
+	if err := s.remove("x", false); !errdefs.IsConflict(err) {
 		t.Errorf("removal of what runs: %v", err)
 	}
 	if err := s.giveUp(); err == nil {
@@ -40,13 +40,13 @@ func TestTransitionsRefuseWrongStates(t *testing.T) {
 	if err := s.giveUp(); err != nil || s.alive() {
 		t.Errorf("gave up: %v %+v", err, s)
 	}
-	if err := s.remove("x"); err != nil {
+	if err := s.remove("x", false); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.canStart("x"); !errdefs.IsConflict(err) {
 		t.Errorf("start of what is being removed: %v", err)
 	}
-	if err := s.remove("x"); !errdefs.IsConflict(err) {
+	if err := s.remove("x", false); !errdefs.IsConflict(err) {
 		t.Errorf("second removal: %v", err)
 	}
 }

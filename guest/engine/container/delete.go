@@ -57,13 +57,13 @@ func (m *Manager) removeStopped(ctx context.Context, c *Container, volumes bool)
 		return errdefs.ErrNotFound.WithMessage("No such container: " + c.ID)
 	}
 	before, name := c.State.Status, c.Name
-	if err := c.State.remove(name); err != nil {
+	if err := c.State.remove(name, volumes); err != nil {
 		c.mu.Unlock()
 		return err
 	}
 	c.stopBackoff()
 	c.mu.Unlock()
-	if err := m.Store.Delete(kind, c.ID, c.durable()); err != nil {
+	if err := m.dropRecord(ctx, c, volumes); err != nil {
 		c.mu.Lock()
 		c.State.Status = before
 		c.mu.Unlock()
@@ -71,13 +71,22 @@ func (m *Manager) removeStopped(ctx context.Context, c *Container, volumes bool)
 	}
 	m.dropFromMaps(c, name)
 	m.discard(c.dir, c.ID)
-	if err := m.Volumes.Release(ctx, c.ID, volumes); err != nil {
-		m.Log.Warn("release volumes", "id", c.ID, "error", err)
-	}
 	m.Images.Released(c.ImageID)
 	m.emit(c, events.ActionDestroy)
 	c.notifyRemoved()
 	return nil
+}
+
+// dropRecord takes the container out of the journal, its use of volumes first. The wish is recorded before: an
+// engine that dies in between is followed by one that goes on.
+func (m *Manager) dropRecord(ctx context.Context, c *Container, volumes bool) error {
+	if err := m.save(c, false); err != nil {
+		return err
+	}
+	if err := m.Volumes.Release(ctx, c.ID, volumes); err != nil {
+		m.Log.Warn("release volumes", "id", c.ID, "error", err)
+	}
+	return m.Store.Delete(kind, c.ID, c.durable())
 }
 
 func (m *Manager) dropFromMaps(c *Container, name string) {

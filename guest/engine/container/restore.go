@@ -64,7 +64,7 @@ func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
 	defer c.mu.Unlock()
 	s := &c.State
 	if s.Status == container.StateRestarting || s.Status == container.StateRemoving {
-		c.resume = s.Status == container.StateRestarting
+		c.resume, c.unfinished = s.Status == container.StateRestarting, s.Status == container.StateRemoving
 		s.Status = container.StateExited
 	}
 	switch {
@@ -147,7 +147,7 @@ func names(dir string) (list []string) {
 }
 
 // StartAgain starts what the restart policies want to run, oldest first, a few at a time, and removes what was to be
-// removed on exit. It returns when that is done.
+// removed. It returns when that is done.
 func (m *Manager) StartAgain(ctx context.Context) {
 	list := m.all()
 	slices.SortFunc(list, func(a, b *Container) int { return a.Created.Compare(b.Created) })
@@ -155,13 +155,13 @@ func (m *Manager) StartAgain(ctx context.Context) {
 	g.SetLimit(4)
 	for _, c := range list {
 		c.mu.Lock()
-		s, resume := c.State, c.resume
+		s, resume, remove := c.State, c.resume, c.unfinished || c.HostConfig.AutoRemove && !c.State.Started.IsZero()
 		c.resume = false
 		c.mu.Unlock()
 		switch {
 		case s.alive():
-		case c.HostConfig.AutoRemove && !s.Started.IsZero():
-			g.Go(func() error { m.removeLeft(ctx, c); return nil })
+		case remove:
+			g.Go(func() error { m.removeLeft(ctx, c, c.HostConfig.AutoRemove || s.RemoveVolumes); return nil })
 		case resume, s.atEngineStart(c.HostConfig.RestartPolicy):
 			g.Go(func() error {
 				c.op.Lock()
@@ -176,10 +176,10 @@ func (m *Manager) StartAgain(ctx context.Context) {
 	_ = g.Wait() // they log their own errors
 }
 
-func (m *Manager) removeLeft(ctx context.Context, c *Container) {
+func (m *Manager) removeLeft(ctx context.Context, c *Container, volumes bool) {
 	c.op.Lock()
 	defer c.op.Unlock()
-	if err := m.removeStopped(ctx, c, true); err != nil {
+	if err := m.removeStopped(ctx, c, volumes); err != nil {
 		m.Log.Warn("remove container left over", "id", c.ID, "error", err)
 	}
 }

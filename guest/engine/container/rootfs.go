@@ -30,8 +30,10 @@ func (m *Manager) mountRootfs(ctx context.Context, c *Container) (rootfs, error)
 	}
 	upper, work := filepath.Join(c.dir, "upper"), filepath.Join(c.dir, "work")
 	target := m.rootfsPath(c.ID)
-	if err := os.MkdirAll(target, 0o700); err != nil {
-		return rootfs{}, fmt.Errorf("make mount point: %w", err)
+	for _, dir := range []string{target, upper, work} { // the last two are missing only after a power cut
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return rootfs{}, fmt.Errorf("make folder for root file system: %w", err)
+		}
 	}
 	// The overlay refuses to use again what it once used as volatile: its mark goes first.
 	if err := os.RemoveAll(filepath.Join(work, "work", "incompat")); err != nil {

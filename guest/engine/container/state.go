@@ -21,6 +21,7 @@ type state struct {
 	RestartCount    int       `json:",omitempty"`
 	ManuallyStopped bool      `json:",omitempty"` // a user's stop or kill: unless-stopped stays stopped
 	StopAsked       bool      `json:",omitempty"` // the present run was told to end: no policy restarts it
+	RemoveVolumes   bool      `json:",omitempty"` // removing: its anonymous volumes go too
 }
 
 func (s *state) running() bool { return s.Status == container.StateRunning }
@@ -77,7 +78,7 @@ func (s *state) giveUp() error {
 }
 
 // remove: anything but running → removing.
-func (s *state) remove(name string) error {
+func (s *state) remove(name string, volumes bool) error {
 	switch s.Status {
 	case container.StateRunning, container.StateRestarting:
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf(
@@ -85,7 +86,7 @@ func (s *state) remove(name string) error {
 	case container.StateRemoving:
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("removal of container %s is already in progress", name))
 	}
-	s.Status = container.StateRemoving
+	s.Status, s.RemoveVolumes = container.StateRemoving, volumes
 	return nil
 }
 
