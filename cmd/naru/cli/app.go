@@ -23,6 +23,7 @@ import (
 // app is one invocation.
 type app struct {
 	version string
+	args    []string
 	context string // --context
 	in      *os.File
 	out     *os.File
@@ -37,7 +38,7 @@ type app struct {
 
 // Main runs the command line and returns the exit code.
 func Main(version string, args []string) int {
-	a := &app{version: version, in: os.Stdin, out: os.Stdout, err: os.Stderr}
+	a := &app{version: version, args: args, in: os.Stdin, out: os.Stdout, err: os.Stderr}
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	a.cancel = cancel

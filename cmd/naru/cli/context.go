@@ -9,8 +9,8 @@ import (
 	"naru/host/target"
 )
 
-func (a *app) contextGroup() *cobra.Command {
-	return group("context", "Choose where containers run", a.contextListCommand(), a.contextUseCommand(), a.contextInspectCommand())
+func (a *app) contextCommands() []*cobra.Command {
+	return []*cobra.Command{a.contextListCommand(), a.contextUseCommand(), a.contextInspectCommand()}
 }
 
 // contextRow has the fields of `context ls --format`.

@@ -31,23 +31,25 @@ const (
 	pullNever   = "never"
 )
 
-func addCreation(f *pflag.FlagSet) *creation {
-	o := &creation{Flags: runflags.Add(f)}
+func (o *creation) add(f *pflag.FlagSet) {
+	o.Flags = runflags.Add(f)
 	f.Bool("help", false, "Print usage") // without its -h, which is the host name's
 	f.StringVar(&o.name, "name", "", "Assign a name to the container")
 	f.StringVar(&o.platform, "platform", os.Getenv("DOCKER_DEFAULT_PLATFORM"), "Set platform if server is multi-platform capable")
 	f.StringVar(&o.pull, "pull", pullMissing, "Pull image before running (always, missing, never)")
 	f.BoolVarP(&o.quiet, "quiet", "q", false, "Suppress the pull output")
 	f.SetInterspersed(false)
-	return o
 }
 
 func (a *app) createCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "create [OPTIONS] IMAGE [COMMAND] [ARG...]", Short: "Create a container", Args: atLeast(1),
+		ValidArgsFunction: a.completeImages(1),
 	}
-	o := addCreation(cmd.Flags())
-	cmd.ValidArgsFunction = a.completeImages(1)
+	o := &creation{}
+	if a.named("create") {
+		o.add(cmd.Flags())
+	}
 	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		req, err := o.Parse(args[0], args[1:])
 		if err != nil {

@@ -13,9 +13,8 @@ import (
 	"naru/host/target"
 )
 
-func (a *app) engineGroup() *cobra.Command {
-	return group("engine", "Look after the engine that runs containers directly on this Linux",
-		a.engineStartCommand(), a.engineStopCommand(), a.engineStatusCommand())
+func (a *app) engineCommands() []*cobra.Command {
+	return []*cobra.Command{a.engineStartCommand(), a.engineStopCommand(), a.engineStatusCommand()}
 }
 
 func (a *app) engineStartCommand() *cobra.Command {

@@ -18,9 +18,9 @@ import (
 	"naru/platform/paths"
 )
 
-func (a *app) machineGroup() *cobra.Command {
-	return group("machine", "Look after the VM", a.machineStartCommand(), a.machineStopCommand(), a.machineStatusCommand(),
-		a.machineShellCommand(), a.machineLogsCommand(), a.machineResetCommand())
+func (a *app) machineCommands() []*cobra.Command {
+	return []*cobra.Command{a.machineStartCommand(), a.machineStopCommand(), a.machineStatusCommand(),
+		a.machineShellCommand(), a.machineLogsCommand(), a.machineResetCommand()}
 }
 
 // steps shows what the machine is doing.

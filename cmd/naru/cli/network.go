@@ -12,8 +12,8 @@ import (
 	"naru/host/client"
 )
 
-func (a *app) networkGroup() *cobra.Command {
-	return group("network", "Manage networks", a.networkListCommand(), a.inspectKind("network"))
+func (a *app) networkCommands() []*cobra.Command {
+	return []*cobra.Command{a.networkListCommand(), a.inspectKind("network")}
 }
 
 // networkRow has the fields of `network ls --format`.

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -14,6 +16,32 @@ const (
 	groupManage  = "manage"
 	groupOurself = "naru"
 )
+
+// usageTemplate is cobra's without its second usage line and its own topics.
+const usageTemplate = `Usage:  {{.UseLine}}
+{{- if .Aliases}}
+
+Aliases:  {{.NameAndAliases}}{{end}}
+{{- if .HasExample}}
+
+Examples:
+{{.Example}}{{end}}
+{{- if .HasAvailableSubCommands}}{{$cmds := .Commands}}
+{{- if eq (len .Groups) 0}}
+
+Commands:{{range $cmds}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{else}}{{range $group := .Groups}}
+
+{{.Title}}{{range $cmds}}{{if (and (eq .GroupID $group.ID) (or .IsAvailableCommand (eq .Name "help")))}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{end}}{{end}}
+{{- if .HasAvailableLocalFlags}}
+
+Options:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+{{- if .HasAvailableSubCommands}}
+
+{{.CommandPath}} COMMAND --help tells more about a command.{{end}}
+`
 
 func (a *app) rootCommand() *cobra.Command {
 	root := &cobra.Command{
@@ -29,6 +57,7 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 		Args:             knownCommand,
 		RunE:             func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
+	root.SetUsageTemplate(usageTemplate)
 	root.SetVersionTemplate("naru {{.Version}}\n")
 	root.SuggestionsMinimumDistance = 2
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -42,6 +71,8 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 		&cobra.Group{ID: groupOurself, Title: "naru itself:"},
 	)
 	root.SetHelpCommandGroupID(groupOurself)
+	// Making every command takes longer than all else that is done before the engine is asked: what is not named on
+	// the command line gets no flags and no subcommands.
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, cmd := range cmds {
 			cmd.GroupID = group
@@ -53,36 +84,57 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.eventsCommand())
 	add(groupImages, a.pullCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
 		a.importCommand(), a.historyCommand())
-	add(groupManage, a.containerGroup(), a.imageGroup(), a.volumeGroup(), a.networkGroup())
-	add(groupOurself, a.contextGroup(), a.engineGroup(), a.machineGroup(), a.infoCommand(), a.versionCommand(), a.completionCommand())
+	add(groupManage, a.group("container", "Manage containers", a.containerCommands), a.group("image", "Manage images", a.imageCommands),
+		a.group("volume", "Manage volumes", a.volumeCommands), a.group("network", "Manage networks", a.networkCommands))
+	add(groupOurself, a.group("context", "Choose where containers run", a.contextCommands),
+		a.group("engine", "Look after the engine that runs containers directly on this Linux", a.engineCommands),
+		a.group("machine", "Look after the VM", a.machineCommands), a.infoCommand(), a.versionCommand(), a.completionCommand())
+	quietUseLine(root)
 	return root
 }
 
-// containerGroup and imageGroup are the same commands under Docker's longer names.
-func (a *app) containerGroup() *cobra.Command {
-	ls := a.psCommand()
-	ls.Use, ls.Aliases = "ls [OPTIONS]", []string{"list", "ps"}
-	return group("container", "Manage containers", a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(),
-		a.restartCommand(), a.killCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand(),
-		ls, a.logsCommand(), a.portCommand(), a.inspectKind("container"), a.containerPruneCommand())
+// quietUseLine leaves "[flags]" away: the use lines say [OPTIONS] themselves.
+func quietUseLine(cmd *cobra.Command) {
+	cmd.DisableFlagsInUseLine = true
+	for _, c := range cmd.Commands() {
+		quietUseLine(c)
+	}
 }
 
-func (a *app) imageGroup() *cobra.Command {
+// containerCommands and imageCommands are the same commands under Docker's longer names.
+func (a *app) containerCommands() []*cobra.Command {
+	ls := a.psCommand()
+	ls.Use, ls.Aliases = "ls [OPTIONS]", []string{"list", "ps"}
+	return []*cobra.Command{a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(),
+		a.restartCommand(), a.killCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand(),
+		ls, a.logsCommand(), a.portCommand(), a.inspectKind("container"), a.containerPruneCommand()}
+}
+
+func (a *app) imageCommands() []*cobra.Command {
 	ls, rm := a.imagesCommand(), a.rmiCommand()
 	ls.Use, ls.Aliases = "ls [OPTIONS] [REPOSITORY[:TAG]]", []string{"list"}
 	rm.Use, rm.Aliases = "rm [OPTIONS] IMAGE [IMAGE...]", []string{"remove"}
-	return group("image", "Manage images", ls, rm, a.pullCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
-		a.importCommand(), a.historyCommand(), a.inspectKind("image"), a.imagePruneCommand())
+	return []*cobra.Command{ls, rm, a.pullCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
+		a.importCommand(), a.historyCommand(), a.inspectKind("image"), a.imagePruneCommand()}
 }
 
-// group is a command that only has subcommands.
-func group(name, short string, cmds ...*cobra.Command) *cobra.Command {
+// group is a command that only has subcommands, which are made when it is named.
+func (a *app) group(name, short string, cmds func() []*cobra.Command) *cobra.Command {
 	g := &cobra.Command{
 		Use: name + " COMMAND", Short: short, Args: knownCommand,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	g.AddCommand(cmds...)
+	if a.named(name) {
+		g.AddCommand(cmds()...)
+	}
 	return g
+}
+
+// named tells whether a command is on the command line, or help or the shell may ask for any.
+func (a *app) named(command string) bool {
+	return slices.ContainsFunc(a.args, func(arg string) bool {
+		return arg == command || arg == "help" || strings.HasPrefix(arg, cobra.ShellCompRequestCmd)
+	})
 }
 
 // knownCommand refuses arguments of a command that only has subcommands: they are misspelt ones.
@@ -96,7 +148,7 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	}
 	hint := cmd.CommandPath() + " --help"
 	if names := cmd.SuggestionsFor(args[0]); len(names) > 0 {
-		hint = "did you mean: " + cmd.CommandPath() + " " + names[0]
+		hint = "did you mean " + cmd.CommandPath() + " " + strings.Join(names[:min(3, len(names))], ", or "+cmd.CommandPath()+" ") + "?"
 	}
 	return &hinted{err, hint}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"naru/cmd/naru/runflags"
 	"naru/cmd/naru/terminal"
@@ -17,21 +18,27 @@ import (
 
 // running are the flags of `run` beside those of `create`.
 type running struct {
-	*creation
+	creation
 	detach, proxy bool
 	detachKeys    string
+}
+
+func (o *running) add(f *pflag.FlagSet) {
+	o.creation.add(f)
+	f.BoolVarP(&o.detach, "detach", "d", false, "Run container in background and print container ID")
+	f.BoolVar(&o.proxy, "sig-proxy", true, "Proxy received signals to the process")
+	f.StringVar(&o.detachKeys, "detach-keys", "", "Override the key sequence for detaching a container")
 }
 
 func (a *app) runCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "run [OPTIONS] IMAGE [COMMAND] [ARG...]", Short: "Create and run a new container from an image", Args: atLeast(1),
+		ValidArgsFunction: a.completeImages(1),
 	}
-	o := &running{creation: addCreation(cmd.Flags())}
-	f := cmd.Flags()
-	f.BoolVarP(&o.detach, "detach", "d", false, "Run container in background and print container ID")
-	f.BoolVar(&o.proxy, "sig-proxy", true, "Proxy received signals to the process")
-	f.StringVar(&o.detachKeys, "detach-keys", "", "Override the key sequence for detaching a container")
-	cmd.ValidArgsFunction = a.completeImages(1)
+	o := &running{}
+	if a.named("run") {
+		o.add(cmd.Flags())
+	}
 	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		req, err := o.Parse(args[0], args[1:])
 		if err != nil {
@@ -56,7 +63,7 @@ func (a *app) run(cmd *cobra.Command, c *client.Client, o *running, req *runflag
 		return err
 	}
 	ctx := cmd.Context()
-	id, err := a.create(ctx, c, o.creation, req)
+	id, err := a.create(ctx, c, &o.creation, req)
 	if err != nil {
 		return err
 	}

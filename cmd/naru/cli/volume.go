@@ -14,9 +14,9 @@ import (
 	"naru/host/client"
 )
 
-func (a *app) volumeGroup() *cobra.Command {
-	return group("volume", "Manage volumes", a.volumeCreateCommand(), a.volumeListCommand(), a.inspectKind("volume"),
-		a.volumeRemoveCommand(), a.volumePruneCommand())
+func (a *app) volumeCommands() []*cobra.Command {
+	return []*cobra.Command{a.volumeCreateCommand(), a.volumeListCommand(), a.inspectKind("volume"),
+		a.volumeRemoveCommand(), a.volumePruneCommand()}
 }
 
 func (a *app) volumeCreateCommand() *cobra.Command {
