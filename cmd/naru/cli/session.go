@@ -55,6 +55,9 @@ func (s *session) run(ctx context.Context) error {
 		}
 	}
 	signals.forward(ctx, s)
+	if s.start == nil {
+		s.redraw(ctx)
+	}
 	err = s.copy(ctx, stream)
 	if errors.Is(err, terminal.ErrDetached) {
 		return nil
@@ -94,6 +97,13 @@ func (s *session) awaitRemoval(waiting *client.Waiting) {
 	timer := time.AfterFunc(removalTime, waiting.Close)
 	defer timer.Stop()
 	_, _ = waiting.Result() // the start's error counts
+}
+
+// redraw makes a program on the terminal paint its screen anew, by a change of size that keepSize undoes.
+func (s *session) redraw(ctx context.Context) {
+	if rows, cols, ok := terminal.Size(s.app.out); ok && s.tty {
+		_ = s.client.ContainerResize(ctx, s.id, rows+1, cols+1) // it is shown as it was, then
+	}
 }
 
 // copy copies the streams until the output ends or the user detaches.

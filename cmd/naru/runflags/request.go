@@ -86,10 +86,7 @@ func (o *Flags) hostConfig() (*container.HostConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	logOpts, err := optionMap("log-opt", o.logOpt.values)
-	if err != nil {
-		return nil, err
-	}
+	logOpts := keyValues(o.logOpt.values)
 	if o.logDriver == "none" && len(logOpts) > 0 {
 		return nil, fmt.Errorf("invalid logging opts for driver %s", o.logDriver)
 	}

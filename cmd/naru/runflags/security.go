@@ -45,16 +45,3 @@ func readProfile(file string) (string, error) {
 	}
 	return b.String(), nil
 }
-
-// storageOpts and logOpts are key=value lists whose form is checked.
-func optionMap(flag string, values []string) (map[string]string, error) {
-	m := map[string]string{}
-	for _, opt := range values {
-		k, v, ok := strings.Cut(opt, "=")
-		if !ok {
-			return nil, fmt.Errorf("invalid %s: %q is no key=value", flag, opt)
-		}
-		m[k] = v
-	}
-	return m, nil
-}
