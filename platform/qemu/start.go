@@ -221,7 +221,7 @@ type lineLog struct {
 func (l *lineLog) Write(p []byte) (int, error) {
 	for line := range strings.Lines(string(p)) {
 		if line = strings.TrimSpace(line); line != "" {
-			l.log.Warn(l.name, "says", line)
+			l.log.Info(l.name, "says", line)
 			l.mu.Lock()
 			l.last = line
 			l.mu.Unlock()
