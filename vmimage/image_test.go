@@ -69,7 +69,7 @@ func TestRootHoldsWhatTheGuestNeeds(t *testing.T) {
 		if out, err := exec.Command("fsck.erofs", "--extract="+root, filepath.Join(dir, "root.erofs")).CombinedOutput(); err != nil {
 			t.Fatalf("fsck.erofs: %v: %s", err, out)
 		}
-		for _, name := range []string{"naru-keeper", "naru-engine", "naru-hello", "crun", "busybox"} {
+		for _, name := range []string{"naru-keeper", "naru-engine", "naru-hello", "naru-init", "crun", "busybox"} {
 			checkELF(t, root, "usr/bin/"+name, machines[m.Arch], true)
 		}
 		for _, name := range []string{"mke2fs", "e2fsck"} {

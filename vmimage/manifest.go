@@ -4,7 +4,7 @@
 //
 //	vmlinuz        Debian's cloud kernel
 //	initrd.img     naru-keeper as /init and the modules that reach the root disk
-//	root.erofs     the read-only root: keeper, engine, crun, mke2fs, CA certificates, busybox for the shell
+//	root.erofs     the read-only root: keeper, engine, crun, the init program, mke2fs, CA certificates, busybox for the shell
 //	manifest.json  every input with version and sha256, every file with its size
 package vmimage
 

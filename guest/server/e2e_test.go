@@ -235,10 +235,10 @@ func testExec(d *daemon) {
 			t.Errorf("exec %v: %v, want %v", c.o.Cmd, got, c.want)
 		}
 	}
-	if got := exec(opts{Cmd: []string{"nosuch"}}, ""); got.code != 127 || !strings.Contains(got.out, `exec: "nosuch": executable file not found in $PATH`) {
+	if got := exec(opts{Cmd: []string{"nosuch"}}, ""); got.code != 127 || !strings.Contains(got.err, `exec: "nosuch": executable file not found in $PATH`) {
 		t.Errorf("exec of a missing program: %v", got)
 	}
-	if got := exec(opts{Cmd: []string{"/notexec"}}, ""); got.code != 126 || !strings.Contains(got.out, "permission denied") {
+	if got := exec(opts{Cmd: []string{"/notexec"}}, ""); got.code != 126 || !strings.Contains(got.err, "permission denied") {
 		t.Errorf("exec of no program: %v", got)
 	}
 	_, err := d.ContainerKill(ctx, id, client.ContainerKillOptions{})

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 
@@ -323,11 +324,11 @@ func (m *Manager) ExecInspect(id string) (*container.ExecInspectResponse, error)
 	}, nil
 }
 
-// tellOnStream writes an error where the output would have been.
+// tellOnStream writes an error where the output would have been: to the stderr of it, so that nobody takes it for output.
 func tellOnStream(client Stream, tty bool, err error) {
 	text := []byte(err.Error() + "\r\n")
 	if !tty {
-		text = append([]byte{1, 0, 0, 0, 0, 0, byte(len(text) >> 8), byte(len(text))}, text...)
+		text = append([]byte{byte(stdcopy.Stderr), 0, 0, 0, 0, 0, byte(len(text) >> 8), byte(len(text))}, text...)
 	}
 	_, _ = client.Write(text)
 	_ = client.CloseWrite()
