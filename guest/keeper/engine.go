@@ -97,13 +97,13 @@ func (e *engine) runOnce(ctx context.Context) error {
 		_ = out.Close()
 	}()
 	ended := make(chan end, 1)
+	e.running.Store(true) // before it can answer
+	defer e.running.Store(false)
 	pid, err := e.fork(theirs, ended)
 	_ = theirs.Close()
 	if err != nil {
 		return fmt.Errorf("start engine: %w", err)
 	}
-	e.running.Store(true)
-	defer e.running.Store(false)
 	e.log.Info("engine started", "engine", pid)
 	select {
 	case died := <-ended:

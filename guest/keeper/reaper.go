@@ -171,6 +171,16 @@ func (r *reaper) signal(pid int, sig unix.Signal) error {
 	return unix.Kill(pid, sig)
 }
 
+// signalGroup sends a signal to the process group that a child leads, as long as that was not reaped.
+func (r *reaper) signalGroup(pid int, sig unix.Signal) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if _, ours := r.children[pid]; !ours {
+		return unix.ESRCH
+	}
+	return unix.Kill(-pid, sig)
+}
+
 // discard kills a process that the runtime has left to us and that nobody wants.
 func (r *reaper) discard(pid int) {
 	if r.claim(pid, func(end) {}) == nil {

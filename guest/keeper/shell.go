@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -39,14 +40,16 @@ func (k *keeper) serveShell(ctx context.Context, conn duplex, in io.Reader, hell
 		Dir: "/", Env: env, Files: io3.child,
 		Sys: &syscall.SysProcAttr{Setsid: true, Setctty: hello.Term != "", Ctty: 0},
 	}
-	ended := make(chan end, 1)
-	pid, err := k.reaper.fork(args, attr, func(e end) { ended <- e })
+	pid, err := k.reaper.fork(args, attr, func(end) {})
 	if err != nil {
 		_, _ = fmt.Fprintf(conn, "naru: %v\n", err)
 		return fmt.Errorf("shell: %w", err)
 	}
 	io3.closeChild()
-	hangUp := func() { _ = k.reaper.signal(pid, unix.SIGHUP) } // it may have ended
+	hangUp := func() {
+		_ = k.reaper.signalGroup(pid, unix.SIGHUP)   // it may have ended
+		_ = io3.out.SetReadDeadline(time.Unix(1, 0)) // what does not mind may live on, but nobody listens to it
+	}
 	defer context.AfterFunc(ctx, hangUp)()
 	go func() { // ends with the connection
 		_, _ = io.Copy(onlyWriter{io3.in}, in)
@@ -57,14 +60,11 @@ func (k *keeper) serveShell(ctx context.Context, conn duplex, in io.Reader, hell
 		hangUp()
 	}()
 	_, copyErr := io.Copy(conn, struct{ io.Reader }{io3.out})
-	if errors.Is(copyErr, unix.EIO) { // the terminal's last user has gone
-		copyErr = nil
-	}
-	if copyErr != nil {
+	if copyErr != nil && !errors.Is(copyErr, unix.EIO) { // which is a terminal whose last user has gone
 		hangUp()
+		return nil // the host has hung up, or the keeper ends
 	}
-	<-ended
-	return errors.Join(copyErr, conn.CloseWrite())
+	return conn.CloseWrite()
 }
 
 // shellStdio is a shell's stdio. in and out are the same file for a terminal.
