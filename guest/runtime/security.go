@@ -69,6 +69,8 @@ func Validate(hc *container.HostConfig) error {
 		return errdefs.ErrInvalidArgument.WithMessage("invalid PID mode: " + string(hc.PidMode))
 	case !hc.IpcMode.Valid():
 		return errdefs.ErrInvalidArgument.WithMessage("invalid IPC mode: " + string(hc.IpcMode))
+	case hc.IpcMode.IsContainer():
+		return notYet("--ipc=container: /dev/shm would not be shared")
 	case !hc.UTSMode.Valid():
 		return errdefs.ErrInvalidArgument.WithMessage("invalid UTS mode: " + string(hc.UTSMode))
 	case !hc.CgroupnsMode.Valid():

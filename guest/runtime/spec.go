@@ -182,8 +182,10 @@ func setMounts(s *specs.Spec, c Container) {
 	}
 	s.Mounts = systemMounts(hc.Privileged, shm)
 	if hc.IpcMode.IsHost() {
-		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev/shm" || m.Destination == "/dev/mqueue" })
-		s.Mounts = append(s.Mounts, bind("/dev/shm", "/dev/shm", "rw"), bind("/dev/mqueue", "/dev/mqueue", "rw"))
+		// The host's message queues come with its IPC namespace: the mount of type mqueue shows those, also on a host
+		// that has none at /dev/mqueue.
+		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev/shm" })
+		s.Mounts = append(s.Mounts, bind("/dev/shm", "/dev/shm", "rw"))
 	}
 	mounts := slices.Clone(c.Mounts)
 	sort.SliceStable(mounts, func(i, j int) bool {

@@ -24,7 +24,7 @@ func TestEngine(t *testing.T) {
 	for name, test := range map[string]func(*daemon){
 		"run": testRun, "lifecycle": testLifecycle, "refusals": testRefusals, "exec": testExec, "logs": testLogs,
 		"restart": testRestartPolicies, "terminal": testTerminal, "parallel": testParallel, "attach": testAttachRunning,
-		"list": testList,
+		"list": testList, "clients": testClients,
 	} {
 		t.Run(name, func(t *testing.T) {
 			part := *d

@@ -30,12 +30,11 @@ func serveEvents(bus *event.Bus, w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
-	since, err := container.ParseTime(r.URL.Query().Get("since"), now)
+	since, err := eventTime(r, "since")
 	if err != nil {
 		return err
 	}
-	until, err := container.ParseTime(r.URL.Query().Get("until"), now)
+	until, err := eventTime(r, "until")
 	if err != nil {
 		return err
 	}
@@ -55,6 +54,15 @@ func serveEvents(bus *event.Bus, w http.ResponseWriter, r *http.Request) error {
 	}
 	out.follow(r, sub)
 	return nil
+}
+
+// eventTime is the zero time where the parameter is absent. "0" is the epoch: all that is kept, or no waiting.
+func eventTime(r *http.Request, name string) (time.Time, error) {
+	text := r.URL.Query().Get(name)
+	if text == "0" {
+		return time.Unix(0, 0), nil
+	}
+	return container.ParseTime(text, time.Now())
 }
 
 // eventWriter sends the events that match, up to a time.

@@ -39,9 +39,21 @@ func (m *Manager) Create(ctx context.Context, o CreateOptions) (string, []string
 	if err != nil {
 		return "", nil, err
 	}
+	id, more, err := m.createFrom(ctx, img, o)
+	if errdefs.IsNotFound(err) {
+		// Clients take "not found" for a missing image, and pull it.
+		err = invalid("%s", err)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	return id, append(warnings, more...), nil
+}
+
+func (m *Manager) createFrom(ctx context.Context, img *image.Image, o CreateOptions) (string, []string, error) {
 	mergeImage(o.Config, &img.Config)
 	setDefaults(o.HostConfig)
-	more, err := m.validate(o)
+	warnings, err := m.validate(o)
 	if err != nil {
 		return "", nil, err
 	}
@@ -62,7 +74,7 @@ func (m *Manager) Create(ctx context.Context, o CreateOptions) (string, []string
 		return "", nil, err
 	}
 	m.emit(c, events.ActionCreate)
-	return c.ID, append(warnings, more...), nil
+	return c.ID, warnings, nil
 }
 
 // nameAndKeep takes the name, makes the container's folder and volumes, and records it. Nothing stays when it fails.

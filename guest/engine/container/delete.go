@@ -32,7 +32,11 @@ func (m *Manager) Delete(ctx context.Context, ref string, o DeleteOptions) error
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	return m.removeStopped(context.WithoutCancel(ctx), c, o.Volumes)
+	err = m.removeStopped(context.WithoutCancel(ctx), c, o.Volumes)
+	if o.Force && errdefs.IsNotFound(err) {
+		return nil // its end has already removed it, as --rm asks for
+	}
+	return err
 }
 
 func (m *Manager) forceEnd(ctx context.Context, c *Container) error {

@@ -52,7 +52,7 @@ func (m *Manager) summary(ctx context.Context, r *record) container.Summary {
 	path, args := r.command()
 	s := container.Summary{
 		ID: r.ID, Names: []string{"/" + r.Name}, Image: m.imageName(ctx, r), ImageID: r.ImageID,
-		Command: strings.Join(append([]string{path}, args...), " "), Created: r.Created.Unix(),
+		Command: commandLine(path, args), Created: r.Created.Unix(),
 		Ports: portSummaries(r), Labels: r.Config.Labels, State: r.State.Status, Status: r.State.text(time.Now()),
 		NetworkSettings: &container.NetworkSettingsSummary{Networks: m.networkSettings(r).Networks},
 		Mounts:          orEmpty(r.Mounts),
@@ -61,6 +61,19 @@ func (m *Manager) summary(ctx context.Context, r *record) container.Summary {
 	s.HostConfig.NetworkMode = string(r.HostConfig.NetworkMode)
 	s.HostConfig.Annotations = r.HostConfig.Annotations
 	return s
+}
+
+// commandLine is the COMMAND column: arguments with spaces in quotes, as Docker writes it.
+func commandLine(path string, args []string) string {
+	var b strings.Builder
+	b.WriteString(path)
+	for _, arg := range args {
+		if strings.Contains(arg, " ") {
+			arg = "'" + arg + "'"
+		}
+		b.WriteString(" " + arg)
+	}
+	return b.String()
 }
 
 // imageName is what the user called the image, or its ID once that name means another one.

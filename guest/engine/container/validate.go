@@ -36,6 +36,9 @@ func (m *Manager) validate(o CreateOptions) (warnings []string, err error) {
 	if len(hc.LogConfig.Config) > 0 {
 		warnings = append(warnings, "naru does not apply options of a log driver yet: the log grows without bound")
 	}
+	if hc.NetworkMode.IsHost() && (len(hc.PortBindings) > 0 || hc.PublishAllPorts) {
+		warnings = append(warnings, "Published ports are discarded when using host network mode")
+	}
 	if h := o.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
 		warnings = append(warnings, "naru does not run health checks yet")
 	}
