@@ -2,7 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/spf13/cobra"
@@ -34,11 +33,11 @@ func (a *app) attachTo(ctx context.Context, c *client.Client, name string, stdin
 	}
 	switch {
 	case !info.State.Running:
-		return errors.New("cannot attach to a stopped container, start it first")
+		return attachError("stopped container, start it first")
 	case info.State.Paused:
-		return errors.New("cannot attach to a paused container, unpause it first")
+		return attachError("paused container, unpause it first")
 	case info.State.Restarting:
-		return errors.New("cannot attach to a restarting container, wait until it is running")
+		return attachError("restarting container, wait until it is running")
 	}
 	config := *info.Config
 	config.AttachStdin = stdin && config.OpenStdin
@@ -55,3 +54,8 @@ func (a *app) attachTo(ctx context.Context, c *client.Client, name string, stdin
 	}
 	return s.run(ctx)
 }
+
+// attachError is in Docker's words.
+type attachError string
+
+func (e attachError) Error() string { return "You cannot attach to a " + string(e) }

@@ -74,7 +74,7 @@ func (a *app) exec(ctx context.Context, c *client.Client, name string, o *execut
 	}
 	defer stream.Close()
 	err = a.copyStreams(ctx, stream, streams{
-		tty: req.Tty, stdin: o.stdin, stdout: true, stderr: true, keys: keys,
+		tty: req.Tty, stdin: o.stdin, out: a.out, err: a.err, keys: keys,
 		resize: func(ctx context.Context, rows, cols uint) error { return c.ExecResize(ctx, id, rows, cols) },
 	})
 	if errors.Is(err, terminal.ErrDetached) {

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -90,15 +91,8 @@ func (a *app) waitCommand() *cobra.Command {
 	}
 	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		return each(args, func(name string) error {
-			w, err := c.ContainerWait(cmd.Context(), name, container.WaitConditionNotRunning)
+			code, err := waitFor(cmd.Context(), c, name)
 			if err != nil {
-				return err
-			}
-			code, err := w.Result()
-			if err != nil {
-				if cmd.Context().Err() != nil {
-					return contextCause(cmd)
-				}
 				return err
 			}
 			fmt.Fprintln(a.out, code)
@@ -106,4 +100,21 @@ func (a *app) waitCommand() *cobra.Command {
 		})
 	})
 	return cmd
+}
+
+// waitFor waits for the end of a container, also across deaths of the engine, which its containers survive.
+func waitFor(ctx context.Context, c *client.Client, name string) (code int, err error) {
+	for range maxResumes {
+		var w *client.Waiting
+		if w, err = c.ContainerWait(ctx, name, container.WaitConditionNotRunning); err != nil {
+			return 0, err
+		}
+		if code, err = w.Result(); err == nil {
+			return code, nil
+		}
+		if ctx.Err() != nil {
+			return 0, context.Cause(ctx)
+		}
+	}
+	return 0, err
 }

@@ -2,9 +2,9 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"io"
 
-	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/spf13/cobra"
 
 	"naru/host/client"
@@ -40,18 +40,25 @@ func (a *app) logs(ctx context.Context, c *client.Client, name string, o client.
 	if err != nil {
 		return err
 	}
-	in, err := c.ContainerLogs(ctx, info.ID, o)
+	out, errOut := &counted{w: a.out}, &counted{w: a.err}
+	for {
+		err = a.copyLog(ctx, c, info.ID, o, info.Config.Tty, out, errOut)
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		// The engine died under us, and the keeper starts it again: the same log has the same beginning.
+		if !errors.Is(err, io.ErrUnexpectedEOF) || !o.Follow || o.Tail != "all" {
+			return err
+		}
+	}
+}
+
+// copyLog copies a log behind what was shown of it already.
+func (a *app) copyLog(ctx context.Context, c *client.Client, id string, o client.LogsOptions, tty bool, out, errOut *counted) error {
+	in, err := c.ContainerLogs(ctx, id, o)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
-	if info.Config.Tty {
-		_, err = io.Copy(a.out, in)
-	} else {
-		_, err = stdcopy.StdCopy(a.out, a.err, in)
-	}
-	if ctx.Err() != nil {
-		return context.Cause(ctx)
-	}
-	return err
+	return copyOutput(&behind{to: out, skip: out.n}, &behind{to: errOut, skip: errOut.n}, in, tty)
 }

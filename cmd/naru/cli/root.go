@@ -137,12 +137,21 @@ func (a *app) named(command string) bool {
 	})
 }
 
+// notYet are Docker's verbs that naru does not have.
+var notYet = []string{
+	"build", "builder", "buildx", "commit", "compose", "cp", "diff", "export", "login", "logout", "manifest", "pause", "plugin",
+	"push", "search", "stats", "swarm", "system", "top", "unpause", "update",
+}
+
 // knownCommand refuses arguments of a command that only has subcommands: they are misspelt ones.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	err := fmt.Errorf("unknown command %q for %q", args[0], cmd.CommandPath())
+	if !cmd.HasParent() && slices.Contains(notYet, args[0]) {
+		return &hinted{fmt.Errorf("naru has no %s yet", args[0]), "naru --help lists what it has"}
+	}
 	if cmd.SuggestionsMinimumDistance <= 0 {
 		cmd.SuggestionsMinimumDistance = 2
 	}

@@ -78,6 +78,7 @@ func (a *app) run(cmd *cobra.Command, c *client.Client, o *running, req *runflag
 		app: a, client: c, id: id, tty: req.Config.Tty, keys: keys, proxy: o.proxy,
 		attach: client.AttachOptions{Stdin: req.Config.AttachStdin, Stdout: req.Config.AttachStdout, Stderr: req.Config.AttachStderr},
 		wait:   container.WaitConditionNextExit,
+		fresh:  true,
 		start:  func(ctx context.Context) error { return c.ContainerStart(ctx, id) },
 	}
 	if req.HostConfig.AutoRemove {

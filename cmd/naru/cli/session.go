@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -28,11 +27,15 @@ type session struct {
 	attach client.AttachOptions
 	wait   container.WaitCondition
 	start  func(context.Context) error // nil when it runs already
+	fresh  bool                        // it never ran before: its log holds just what this session shows
+
+	out, err counted // what was shown of stdout (all of a terminal's output) and stderr
 }
 
 // run attaches, begins to wait, starts the container, copies its streams and returns its exit code as an error.
 // Attach and wait come before the start: no output and no end is missed.
 func (s *session) run(ctx context.Context) error {
+	s.out.w, s.err.w = writerIf(s.attach.Stdout, s.app.out), writerIf(s.attach.Stderr, s.app.err)
 	stream, err := s.client.ContainerAttach(ctx, s.id, s.attach)
 	if err != nil {
 		return err
@@ -65,28 +68,21 @@ func (s *session) run(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	code, werr := s.result(ctx, waiting)
+	code, werr := waiting.Result()
+	if werr != nil && ctx.Err() == nil {
+		if code, werr = s.resume(ctx); werr == nil {
+			err = nil // the stream broke as the wait did; the rest was copied from the log
+		}
+	}
 	switch {
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
 	case werr != nil:
 		return werr
 	case err != nil:
 		return err
 	}
 	return exitCode(code)
-}
-
-// result waits for the exit code. The engine may have been restarted meanwhile: its containers were not, so it is
-// asked again.
-func (s *session) result(ctx context.Context, waiting *client.Waiting) (int, error) {
-	code, err := waiting.Result()
-	if err == nil || ctx.Err() != nil || s.wait == container.WaitConditionRemoved {
-		return code, err
-	}
-	again, werr := s.client.ContainerWait(ctx, s.id, container.WaitConditionNotRunning)
-	if werr != nil {
-		return code, fmt.Errorf("wait for container %.12s: %w", s.id, err)
-	}
-	return again.Result()
 }
 
 // awaitRemoval lets the engine remove a --rm container that could not be started, for a bounded time.
@@ -109,7 +105,7 @@ func (s *session) redraw(ctx context.Context) {
 // copy copies the streams until the output ends or the user detaches.
 func (s *session) copy(ctx context.Context, stream *client.Stream) error {
 	return s.app.copyStreams(ctx, stream, streams{
-		tty: s.tty, stdin: s.attach.Stdin, stdout: s.attach.Stdout, stderr: s.attach.Stderr, keys: s.keys,
+		tty: s.tty, stdin: s.attach.Stdin, out: &s.out, err: &s.err, keys: s.keys,
 		resize: func(ctx context.Context, rows, cols uint) error {
 			return s.client.ContainerResize(ctx, s.id, rows, cols)
 		},
@@ -154,10 +150,10 @@ func (p *signalProxy) stop() {
 
 // streams says what of a process's streams is copied.
 type streams struct {
-	tty                   bool
-	stdin, stdout, stderr bool
-	keys                  []byte
-	resize                func(ctx context.Context, rows, cols uint) error
+	tty, stdin bool
+	out, err   io.Writer
+	keys       []byte // detach keys
+	resize     func(ctx context.Context, rows, cols uint) error
 }
 
 // copyStreams joins our stdin, stdout and stderr with a process until its output ends. With a terminal ours is in raw
@@ -177,7 +173,7 @@ func (a *app) copyStreams(ctx context.Context, stream *client.Stream, s streams)
 		go a.copyStdin(stream, s, detached) // a read of our stdin cannot be ended: it lives on when the process ends
 	}
 	output := make(chan error, 1)
-	go func() { output <- a.copyOutput(stream, s) }()
+	go func() { output <- copyOutput(s.out, s.err, stream, s.tty) }()
 	select {
 	case err := <-detached:
 		_ = stream.Close()
@@ -212,11 +208,11 @@ func (a *app) copyStdin(stream *client.Stream, s streams, detached chan<- error)
 }
 
 // copyOutput takes the output apart where it is framed.
-func (a *app) copyOutput(stream *client.Stream, s streams) (err error) {
-	if s.tty {
-		_, err = io.Copy(a.out, stream)
+func copyOutput(out, errOut io.Writer, in io.Reader, tty bool) (err error) {
+	if tty {
+		_, err = io.Copy(out, in)
 	} else {
-		_, err = stdcopy.StdCopy(writerIf(s.stdout, a.out), writerIf(s.stderr, a.err), stream)
+		_, err = stdcopy.StdCopy(out, errOut, in)
 	}
 	return err
 }

@@ -35,6 +35,3 @@ func (a *app) stopLike(name, short string, f func(*client.Client, context.Contex
 	})
 	return cmd
 }
-
-// contextCause is why a command's context ended.
-func contextCause(cmd *cobra.Command) error { return context.Cause(cmd.Context()) }
