@@ -89,6 +89,7 @@ func serve(args []string) error {
 	defer stop()
 	// The CLI that started us may go away; neither its terminal nor its pipe may end us.
 	signal.Ignore(syscall.SIGHUP, syscall.SIGPIPE)
+	raiseLimits(log)
 	tell := tellOnce(os.Stdout)
 	image, err := daemon.FindImage()
 	if err != nil {

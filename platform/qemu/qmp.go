@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"time"
 )
 
 // monitor is a QMP session: QEMU's events, and commands that need no answer but an acknowledgement. See QEMU's
@@ -83,8 +84,25 @@ func (m *monitor) run() {
 		case msg.Event == "BLOCK_IO_ERROR":
 			m.log.Error("the host's disk", "node", msg.Data.Node, "operation", msg.Data.Operation,
 				"full", msg.Data.NoSpace, "action", msg.Data.Action)
+			if msg.Data.Action == "stop" {
+				m.continueLater()
+			}
 		}
 	}
+}
+
+// fullWait is how long a machine rests that met a full disk of the host, before it tries again.
+const fullWait = 3 * time.Second
+
+// continueLater lets the guest go on, and thereby write again: QEMU has stopped it because the host's disk is full,
+// which is better than an error that the guest's file system would never forget. When there is still no room the same
+// comes again.
+func (m *monitor) continueLater() {
+	time.AfterFunc(fullWait, func() {
+		if err := m.send("cont"); err != nil {
+			m.log.Debug("continue", "error", err)
+		}
+	})
 }
 
 // resetReason is why the guest reset, "" when it did not.
