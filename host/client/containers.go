@@ -59,16 +59,6 @@ func (c *Client) ContainerKill(ctx context.Context, id, signal string) error {
 	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/kill"), query: q})
 }
 
-// ContainerPause freezes a container's processes.
-func (c *Client) ContainerPause(ctx context.Context, id string) error {
-	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/pause")})
-}
-
-// ContainerUnpause lets them go on.
-func (c *Client) ContainerUnpause(ctx context.Context, id string) error {
-	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/unpause")})
-}
-
 // ContainerRename gives a container another name.
 func (c *Client) ContainerRename(ctx context.Context, id, name string) error {
 	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/rename"), query: url.Values{"name": {name}}})
