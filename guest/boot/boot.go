@@ -26,6 +26,8 @@ const Root = "/var/lib/naru"
 type System struct {
 	Config *api.Config
 	Root   string // "/var/lib/naru", on the data disk
+
+	modules chan error // how the loading of the late modules ended
 }
 
 // step is one line of the tables of stages: its name is what the user reads when it fails.
@@ -46,12 +48,13 @@ var initramfs = []step{
 var realRoot = []step{
 	{"file systems", func(*System) error { return mountAll(lateMounts) }},
 	{"limits", func(*System) error { return raiseLimits() }},
-	{"modules", func(*System) error { return loadModules("/usr/lib/modules/late") }},
+	{"modules", startModules}, // meanwhile:
 	{"config drive", readConfig},
 	{"clock", func(s *System) error { return setClock(s.Config.Time) }},
 	{"data disk", mountData},
-	{"kernel settings", func(*System) error { return writeSettings() }},
 	{"control groups", func(*System) error { return delegateControllers() }},
+	{"modules", waitModules},
+	{"kernel settings", func(*System) error { return writeSettings() }},
 	{"network", func(s *System) error { return configureNetwork(s.Config) }},
 	{"shares", func(s *System) error { return mountShares(s.Config.Shares) }},
 }

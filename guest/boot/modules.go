@@ -30,6 +30,15 @@ func loadModules(dir string) error {
 	return nil
 }
 
+// startModules loads the late modules on the guest's other processor, if it has one.
+func startModules(s *System) error {
+	s.modules = make(chan error, 1)
+	go func() { s.modules <- loadModules("/usr/lib/modules/late") }()
+	return nil
+}
+
+func waitModules(s *System) error { return <-s.modules }
+
 func loadModule(path, params string) error {
 	f, err := os.Open(path)
 	if err != nil {
