@@ -47,11 +47,11 @@ func Main(version string, args []string) int {
 	root.SetArgs(args)
 	root.SetOut(a.out)
 	root.SetErr(a.err)
-	cmd, err := root.ExecuteContextC(ctx)
+	err := root.ExecuteContext(ctx)
 	if a.client != nil {
 		a.client.Close()
 	}
-	return a.report(cmd, err)
+	return a.report(err)
 }
 
 // watchSignals cancels the context at Ctrl-C, SIGTERM and SIGHUP; the second one ends the process at once.

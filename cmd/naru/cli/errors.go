@@ -1,14 +1,13 @@
 package cli
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"strings"
 	"syscall"
-
-	"github.com/spf13/cobra"
 
 	"naru/cmd/naru/terminal"
 	"naru/host/client"
@@ -97,7 +96,7 @@ func (i interrupted) code() int {
 }
 
 // report is the one place that speaks to the user about an error. It returns the exit code.
-func (a *app) report(cmd *cobra.Command, err error) int {
+func (a *app) report(err error) int {
 	if err == nil {
 		return 0
 	}
@@ -118,14 +117,14 @@ func (a *app) report(cmd *cobra.Command, err error) int {
 		many = several{err}
 	}
 	for _, err := range many {
-		a.printError(cmd, err)
+		a.printError(err)
 	}
 	return code
 }
 
-func (a *app) printError(cmd *cobra.Command, err error) {
+func (a *app) printError(err error) {
 	fmt.Fprintf(a.err, "naru: %s %s\n", a.red("error:"), strings.TrimSpace(err.Error()))
-	if hint := hintFor(cmd, err); hint != "" {
+	if hint := hintFor(err); hint != "" {
 		fmt.Fprintf(a.err, "naru: hint: %s\n", hint)
 	}
 }
@@ -139,7 +138,7 @@ func (a *app) red(s string) string {
 }
 
 // hintFor is what the user can do, empty when there is nothing to say.
-func hintFor(cmd *cobra.Command, err error) string {
+func hintFor(err error) string {
 	var h *hinted
 	if errors.As(err, &h) {
 		return h.hint
@@ -152,7 +151,7 @@ func hintFor(cmd *cobra.Command, err error) string {
 	if errors.As(err, &connect) {
 		return connectHint(connect)
 	}
-	return messageHint(cmd, err.Error())
+	return messageHint(err.Error())
 }
 
 func startHint(err *target.StartError) string {
@@ -178,7 +177,7 @@ func connectHint(err *client.ConnectError) string {
 }
 
 // messageHint finds something to do about what the engine said.
-func messageHint(cmd *cobra.Command, message string) string {
+func messageHint(message string) string {
 	has := func(words ...string) bool {
 		for _, w := range words {
 			if !strings.Contains(message, w) {
@@ -196,8 +195,13 @@ func messageHint(cmd *cobra.Command, message string) string {
 		return "choose another host port: -p HOSTPORT:CONTAINERPORT; naru ps shows those of containers"
 	case has("container is running: stop"), has("cannot remove container", "is running"), has("You cannot remove a running container"):
 		return "naru rm -f stops it first"
-	case has("is not shared"):
-		return "naru machine stop && naru machine start --share DIR"
+	case has("is not shared with the machine"):
+		_, dir, _ := strings.Cut(message, "machine: ")
+		return "naru machine stop && naru machine start --share " + cmp.Or(strings.TrimSpace(dir), "DIR")
+	case has("No such container"):
+		return "naru ps -a lists all containers"
+	case has("manifest unknown"), has("pull access denied"), has("repository does not exist"):
+		return "check the name and the tag; a private image needs docker login"
 	case has("no space left on device"):
 		return "naru rm, naru rmi and naru volume rm make room"
 	}
