@@ -47,14 +47,15 @@ func PrivateMounts() error {
 }
 
 // unified is where a hybrid host has its cgroup v2 tree, beside the v1 ones. crun looks there, finds controllers in
-// it, and refuses to run; without it crun takes the host for plain v1, which is what we use.
+// it, and refuses to run; over a tmpfs crun takes the host for plain v1, which is what we use. Unmounting the tree is
+// not enough: crun makes a folder for each container there all the same, which would stay on the host.
 const unified = "/sys/fs/cgroup/unified"
 
 // mountAll makes the mounts of a keeper: a fresh tmpfs at run, and no hybrid cgroup tree.
 func mountAll(run string) error {
 	var fs unix.Statfs_t
 	if err := unix.Statfs(unified, &fs); err == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC {
-		if err := unix.Unmount(unified, unix.MNT_DETACH); err != nil {
+		if err := unix.Mount("naru", unified, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "mode=0700"); err != nil {
 			return fmt.Errorf("hide %s: %w", unified, err)
 		}
 	}

@@ -51,6 +51,11 @@ func (c Crun) Cleanup(id, cgroupPath string) error {
 			errs = append(errs, err)
 		}
 	}
+	if hidden() != "" {
+		if err := os.RemoveAll(filepath.Join(hidden(), cgroupPath)); err != nil {
+			errs = append(errs, err)
+		}
+	}
 	if err := os.RemoveAll(filepath.Join(c.Root, id)); err != nil {
 		errs = append(errs, err)
 	}
@@ -119,6 +124,17 @@ func killCgroup(dir string) {
 		return nil
 	})
 }
+
+// hidden is the keeper's tmpfs over the v2 tree of a hybrid host. crun makes a folder for each container there, with
+// an ordinary file cgroup.procs. Empty on other hosts.
+var hidden = sync.OnceValue(func() string {
+	const unified = "/sys/fs/cgroup/unified"
+	var fs unix.Statfs_t
+	if err := unix.Statfs(unified, &fs); err != nil || fs.Type != unix.TMPFS_MAGIC {
+		return ""
+	}
+	return unified
+})
 
 // cgroupRoots are the mount points of all cgroup hierarchies: one for v2, one for each controller of v1.
 var cgroupRoots = sync.OnceValue(func() []string {

@@ -68,9 +68,9 @@ func startRegistry() (string, error) {
 	if err := os.WriteFile(config, fmt.Appendf(nil, registryConfig, filepath.Join(dir, "data"), addr), 0o644); err != nil {
 		return "", err
 	}
-	binary, err := exec.LookPath("docker-registry")
-	if err != nil {
-		return "", fmt.Errorf("%w; run `scripts/setup test`", err)
+	binary := filepath.Join(peersFolder, "docker-registry/bin/docker-registry")
+	if _, err := os.Stat(binary); err != nil {
+		return "", fmt.Errorf("%w; run `scripts/peers`", err)
 	}
 	cmd := exec.Command(binary, "serve", config)
 	cmd.Stderr = os.Stderr

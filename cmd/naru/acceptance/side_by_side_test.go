@@ -2,6 +2,7 @@ package acceptance
 
 import (
 	"context"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -19,9 +20,12 @@ while True:
 func TestSideBySide(t *testing.T) {
 	for _, name := range contexts {
 		t.Run(name, func(t *testing.T) {
-			w := inContext(t, name)
+			requireBuilt(t, name)
 			reg := registry(t)
-			w.sh(t, "naru rm -f $(naru ps -aq) 2>/dev/null; naru rmi -f $(naru images -q) 2>/dev/null; naru volume prune -f >/dev/null 2>&1; naru volume ls -q | xargs -r naru volume rm >/dev/null; true")
+			host := hostCensus(t)
+			w := newWorld(t, name)
+			t.Cleanup(w.stop)
+			w.sh(t, "naru run --rm hello >/dev/null && naru rmi hello >/dev/null") // what the first container makes stays
 			before := census(t, w, nil)
 			for suite, version := range map[string]string{"bookworm": "3.11", "trixie": "3.13"} {
 				w.sh(t, "naru pull -q "+reg+"/"+suite)
@@ -40,8 +44,20 @@ exec 3<>/dev/tcp/127.0.0.1/$P; head -n 1 <&3`)
 				w.sh(t, "naru rm -f "+suite+" && naru rmi "+reg+"/"+suite+" && naru volume rm data-"+suite)
 			}
 			census(t, w, before)
+			w.stop()
+			if after := hostCensus(t); after != host {
+				t.Errorf("the engine left something on the host:\nbefore\n%s\nafter\n%s", host, after)
+			}
 		})
 	}
+}
+
+// hostCensus lists what an engine makes outside its folder.
+func hostCensus(t *testing.T) string {
+	t.Helper()
+	w := world{work: base, env: os.Environ()}
+	return w.sh(t, `ls /sys/class/net | grep naru; nft list tables | grep naru; grep -o '[^ ]*/naru[^ ]*' /proc/self/mountinfo | sort
+find /sys/fs/cgroup -type d -name 'naru*' | sort; cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -o '`+base+`/[^ ]*' | grep -v registry | sort -u; true`)
 }
 
 // census counts what an installation holds: files, mounts, namespaces, links, nftables elements, cgroups and
@@ -80,12 +96,12 @@ func count(t *testing.T, w *world) map[string]string {
 	script := strings.ReplaceAll(`
 echo @files; cd DATA && find . -path ./run -prune -o -type f -print | grep -vE '\.(log|journal|db)(\.1)?$|/ingest/|^./exits' | sort
 echo @run; find run -maxdepth 2 | grep -vE 'netns/|crun/\.' | sort
-echo @mounts; awk '{print $5}' /proc/self/mountinfo | grep -v netns/ | sort
-echo @links; ls /sys/class/net | grep -v '^veth\|^naru.*-' | wc -l
+echo @mounts; awk '{print $5}' /proc/self/mountinfo | grep naru | grep -v netns/ | sort
+echo @links; ls /sys/class/net | grep naru
 echo @cgroups; find /sys/fs/cgroup -type d | grep naru | sort
 echo @processes; for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -E '^python3|/crun|conmon' ; done | wc -l`, "DATA", data)
 	counts := map[string]string{}
-	for _, part := range strings.Split(w.inside(t, script), "@")[1:] {
+	for _, part := range strings.Split("\n"+w.inside(t, script), "\n@")[1:] {
 		what, list, _ := strings.Cut(part, "\n")
 		counts[what] = list
 	}
