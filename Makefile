@@ -3,7 +3,8 @@ export CGO_ENABLED := 0
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 GOBUILD := go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
 BINARIES := naru naru-machine naru-engine naru-keeper
-ARCH := $(shell go env GOARCH)
+HOSTARCH := $(shell go env GOHOSTARCH)
+ARCH ?= $(HOSTARCH)
 CROSS := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 linux/amd64 linux/arm64
 
 help: ## show this list
@@ -21,12 +22,12 @@ build: bin/crun bin/naru-init ## build the binaries into bin/
 	@$(GOBUILD) -o bin/naru-hello ./guest/hello
 
 bin/crun: scripts/crun
-	scripts/crun $(ARCH) $@
+	scripts/crun $(HOSTARCH) $@
 
 bin/naru-init: scripts/init
-	scripts/init $(ARCH) $@
+	scripts/init $(HOSTARCH) $@
 
-image: build ## make the VM image in out/image
+image: build ## make the VM image in out/image; ARCH=arm64 or amd64 for the other architecture
 	scripts/image $(ARCH)
 
 cross: ## build and vet the host side for macOS, Windows and Linux
