@@ -24,6 +24,15 @@ func testClients(d *daemon) {
 			d.t.Errorf("create without its %s: %v", what, err)
 		}
 	}
+	// `docker inspect host/image` asks for a container, a network and a volume of that name before.
+	_, noContainer := d.ContainerInspect(ctx, "host:5000/image", client.ContainerInspectOptions{})
+	_, noNetwork := d.NetworkInspect(ctx, "host:5000/image", client.NetworkInspectOptions{})
+	_, noVolume := d.VolumeInspect(ctx, "host:5000/image", client.VolumeInspectOptions{})
+	for _, err := range []error{noContainer, noNetwork, noVolume} {
+		if !cerrdefs.IsNotFound(err) {
+			d.t.Errorf("inspect of an image's name: %v", err)
+		}
+	}
 	for range 10 {
 		id := d.up("", &container.HostConfig{AutoRemove: true}, "wait")
 		if _, err := d.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true}); err != nil {

@@ -13,7 +13,7 @@ import (
 func execRoutes(m *container.Manager) []route {
 	h := execHandlers{m}
 	return []route{
-		{"POST", "/containers/{id}/exec", h.create},
+		{"POST", "/containers/{id:*}/exec", h.create},
 		{"POST", "/exec/{id}/start", h.start},
 		{"POST", "/exec/{id}/resize", h.resize},
 		{"GET", "/exec/{id}/json", h.inspect},

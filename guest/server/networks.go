@@ -35,7 +35,7 @@ func networkRoutes(m *network.Manager) []route {
 	return []route{
 		{http.MethodGet, "/networks", list},
 		{http.MethodGet, "/networks/", list}, // as Docker
-		{http.MethodGet, "/networks/{id}", inspect},
+		{http.MethodGet, "/networks/{id:*}", inspect},
 	}
 }
 

@@ -67,7 +67,7 @@ func volumeRoutes(m *volume.Manager) []route {
 		{http.MethodGet, "/volumes", list},
 		{http.MethodPost, "/volumes/create", create},
 		{http.MethodPost, "/volumes/prune", prune},
-		{http.MethodGet, "/volumes/{name}", get},
-		{http.MethodDelete, "/volumes/{name}", remove},
+		{http.MethodGet, "/volumes/{name:*}", get},
+		{http.MethodDelete, "/volumes/{name:*}", remove},
 	}
 }
