@@ -150,13 +150,21 @@ func (s *Settings) EffectiveCPUs() int {
 
 // EffectiveMemory is the most memory that the VM may use, in bytes: a quarter of the host's, between 2 and 8 GiB but
 // not more than half of a small host, unless the user chose. What the guest frees goes back to the host, but each
-// GiB costs the guest 16 MiB for its page table, so more is not better.
-func (s *Settings) EffectiveMemory() uint64 {
+// GiB costs the guest 16 MiB for its page table, so more is not better. An emulated machine fills that table slowly
+// (0.2 s a GiB at each boot), so it gets 2 GiB.
+func (s *Settings) EffectiveMemory(emulated bool) uint64 {
 	if s.Memory > 0 {
-		return s.Memory
+		return s.Memory / blockSize * blockSize
 	}
-	return defaultMemory(hostMemory())
+	memory := defaultMemory(hostMemory())
+	if emulated {
+		memory = min(memory, 2*gib)
+	}
+	return memory
 }
+
+// blockSize is what a machine's memory is a multiple of.
+const blockSize = 2 * mib
 
 func defaultMemory(host uint64) uint64 {
 	if host == 0 {
@@ -164,7 +172,7 @@ func defaultMemory(host uint64) uint64 {
 	}
 	want := min(max(host/4, 2*gib), 8*gib)
 	want = max(min(want, host/2), minMemory)
-	return want / (2 * mib) * (2 * mib)
+	return want / blockSize * blockSize
 }
 
 // EffectiveDisk is the size of the data disk in bytes.

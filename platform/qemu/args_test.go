@@ -38,7 +38,7 @@ func TestArguments(t *testing.T) {
 		h    *host
 	}{
 		{"linux-amd64-kvm", full("amd64"), &host{OS: "linux", Accel: "kvm", Vsock: vsockKernel, CID: 4711, Sandbox: true}},
-		{"linux-amd64-tcg", full("amd64"), &host{OS: "linux", Accel: "tcg", Vsock: vsockUser, CID: 3, Sandbox: true}},
+		{"linux-amd64-tcg", full("amd64"), &host{OS: "linux", Accel: "tcg", Vsock: vsockUser, CID: 3, Sandbox: true, Firmware: "/usr/share/qemu/qboot.rom"}},
 		{"linux-arm64-tcg", full("arm64"), &host{OS: "linux", Accel: "tcg", Vsock: vsockUser, CID: 3, Sandbox: true}},
 		{"darwin-arm64-hvf", bare("arm64"), &host{OS: "darwin", Accel: "hvf"}},
 		{"windows-amd64-whpx", bare("amd64"), &host{OS: "windows", Accel: "whpx"}},

@@ -66,6 +66,7 @@ type host struct {
 	Vsock     string // vsockKernel or vsockUser; "" where the guest cannot be reached
 	CID       uint32 // the guest's context ID
 	Sandbox   bool   // QEMU was built with seccomp
+	Firmware  string // instead of QEMU's default; "" for that
 }
 
 const (

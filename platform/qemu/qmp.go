@@ -41,7 +41,8 @@ type qmpMessage struct {
 	} `json:"data"`
 }
 
-// greet takes QEMU's greeting and leaves the negotiation: the machine runs then.
+// greet takes QEMU's greeting and leaves the negotiation. QEMU greets early and answers late, from its main loop: with
+// the answer all devices are there, the kernel is loaded and the machine runs.
 func greet(ctx context.Context, conn net.Conn, log *slog.Logger) (*monitor, error) {
 	m := &monitor{conn: conn, in: json.NewDecoder(conn), log: log, done: make(chan struct{})}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
@@ -55,7 +56,18 @@ func greet(ctx context.Context, conn net.Conn, log *slog.Logger) (*monitor, erro
 	if err := m.send("qmp_capabilities"); err != nil {
 		return nil, err
 	}
-	return m, nil
+	for {
+		var msg qmpMessage
+		if err := m.in.Decode(&msg); err != nil {
+			return nil, fmt.Errorf("read qemu's answer: %w", err)
+		}
+		if msg.Error != nil {
+			return nil, fmt.Errorf("greet qemu: %s", msg.Error.Desc)
+		}
+		if msg.Return != nil {
+			return m, nil
+		}
+	}
 }
 
 func (m *monitor) send(command string) error {

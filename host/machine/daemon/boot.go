@@ -82,6 +82,13 @@ func (d *Daemon) bootVM(ctx context.Context) (*run, error) {
 	return r, nil
 }
 
+// memory is what the VM may use, in bytes.
+func (d *Daemon) memory() uint64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.settings.EffectiveMemory(d.report.Accel == "tcg")
+}
+
 const wireSocket = "net.sock"
 
 // describeVM is the VM as data.
@@ -89,7 +96,7 @@ func (d *Daemon) describeVM(img *Image, shares []share) *platform.Machine {
 	home := d.o.Home
 	m := &platform.Machine{
 		Name: home.Name(), Arch: img.Arch,
-		CPUs: d.settings.EffectiveCPUs(), Memory: d.settings.EffectiveMemory() >> 21 << 21,
+		CPUs: d.settings.EffectiveCPUs(), Memory: d.memory(),
 		Kernel: img.Kernel, Initrd: img.Initrd, Cmdline: kernelWords,
 		Disks: []platform.Disk{
 			{Path: img.Root, Serial: api.DiskRoot, ReadOnly: true},

@@ -100,7 +100,7 @@ func (d *Daemon) status(ctx context.Context) *machine.Status {
 	ev, _ := d.state.now()
 	s := &machine.Status{
 		State: ev.State, Step: ev.Step, Error: ev.Error, Version: d.o.Version, Pid: os.Getpid(), Started: d.started,
-		CPUs: d.settings.EffectiveCPUs(), Memory: d.settings.EffectiveMemory(), Disk: d.settings.EffectiveDisk(),
+		CPUs: d.settings.EffectiveCPUs(), Memory: d.memory(), Disk: d.settings.EffectiveDisk(),
 		Socket: d.o.Home.MachineSocket(),
 	}
 	d.mu.Lock()
