@@ -2,10 +2,11 @@ package acceptance
 
 import (
 	"context"
-	"os"
 	"strings"
 	"testing"
 	"time"
+
+	"naru/platform/paths"
 )
 
 // server answers each connection with the version of the python3 that runs it.
@@ -22,11 +23,11 @@ func TestSideBySide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			requireBuilt(t, name)
 			reg := registry(t)
-			host := hostCensus(t)
 			w := newWorld(t, name)
 			t.Cleanup(w.stop)
+			host := hostCensus(t, w)
 			w.sh(t, "naru run --rm hello >/dev/null && naru rmi hello >/dev/null") // what the first container makes stays
-			before := census(t, w, nil)
+			before := census(t, w, map[string]string{"images": "0"})
 			for suite, version := range map[string]string{"bookworm": "3.11", "trixie": "3.13"} {
 				w.sh(t, "naru pull -q "+reg+"/"+suite)
 				w.sh(t, "naru run -d --name "+suite+" -p 127.0.0.1::8000 -v data-"+suite+":/data "+reg+"/"+suite+` python3 -c "$CODE"`, "CODE="+server)
@@ -45,19 +46,19 @@ exec 3<>/dev/tcp/127.0.0.1/$P; head -n 1 <&3`)
 			}
 			census(t, w, before)
 			w.stop()
-			if after := hostCensus(t); after != host {
+			if after := hostCensus(t, w); after != host {
 				t.Errorf("the engine left something on the host:\nbefore\n%s\nafter\n%s", host, after)
 			}
 		})
 	}
 }
 
-// hostCensus lists what an engine makes outside its folder.
-func hostCensus(t *testing.T) string {
+// hostCensus lists what w's engine or VM makes outside its folder: all of it carries its name or its folder.
+func hostCensus(t *testing.T, w *world) string {
 	t.Helper()
-	w := world{work: base, env: os.Environ()}
-	return w.sh(t, `ls /sys/class/net | grep naru; nft list tables | grep naru; grep -o '[^ ]*/naru[^ ]*' /proc/self/mountinfo | sort
-find /sys/fs/cgroup -type d -name 'naru*' | sort; cat /proc/[0-9]*/cmdline | tr '\0' ' ' | grep -o '`+base+`/[^ ]*' | grep -v registry | sort -u; true`)
+	return w.sh(t, strings.NewReplacer("NAME", paths.Home(w.home).Name(), "HOME", w.home).Replace(`
+ls /sys/class/net | grep NAME; nft list tables | grep NAME; grep -o '[^ ]*HOME[^ ]*' /proc/self/mountinfo; find /sys/fs/cgroup -name NAME
+for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -o '^[^ ]* .*HOME/[^ ]*'; done; true`))
 }
 
 // census counts what an installation holds: files, mounts, namespaces, links, nftables elements, cgroups and
@@ -89,17 +90,18 @@ func census(t *testing.T, w *world, want map[string]string) map[string]string {
 
 func count(t *testing.T, w *world) map[string]string {
 	t.Helper()
-	data := "/var/lib/naru"
+	data, name := "/var/lib/naru", "naru0"
 	if w.context == "direct" {
-		data = w.home + "/engine"
+		data, name = w.home+"/engine", paths.Home(w.home).Name()
 	}
-	script := strings.ReplaceAll(`
+	script := strings.NewReplacer("DATA", data, "NAME", name).Replace(`
 echo @files; cd DATA && find . -path ./run -prune -o -type f -print | grep -vE '\.(log|journal|db)(\.1)?$|/ingest/|^./exits' | sort
+echo @images; find content/blobs/sha256 snapshots/snapshots -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
 echo @run; find run -maxdepth 2 | grep -vE 'netns/|crun/\.' | sort
-echo @mounts; awk '{print $5}' /proc/self/mountinfo | grep naru | grep -v netns/ | sort
-echo @links; ls /sys/class/net | grep naru
-echo @cgroups; find /sys/fs/cgroup -type d | grep naru | sort
-echo @processes; for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -E '^python3|/crun|conmon' ; done | wc -l`, "DATA", data)
+echo @mounts; awk '{print $5}' /proc/self/mountinfo | grep DATA | grep -v netns/ | sort
+echo @links; ls /sys/class/net | grep NAME
+echo @cgroups; find /sys/fs/cgroup -type d | grep NAME | sort
+echo @processes; for p in /proc/[0-9]*; do tr '\0' ' ' <$p/cmdline 2>/dev/null | grep -E '^python3|/crun|conmon' ; done | wc -l`)
 	counts := map[string]string{}
 	for _, part := range strings.Split("\n"+w.inside(t, script), "\n@")[1:] {
 		what, list, _ := strings.Cut(part, "\n")
