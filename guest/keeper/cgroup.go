@@ -43,7 +43,8 @@ func clearCgroups(name string, log *slog.Logger) error {
 	return errors.Join(errs...)
 }
 
-// cgroupMounts are the mount points of all hierarchies, v1 and v2.
+// cgroupMounts are the mount points of all hierarchies, v1 and v2, but for the one that mountAll has covered: what crun
+// writes there are ordinary files, with pids that others may have by now.
 func cgroupMounts() ([]string, error) {
 	f, err := os.Open("/proc/self/mounts")
 	if err != nil {
@@ -53,11 +54,16 @@ func cgroupMounts() ([]string, error) {
 	var found []string
 	for sc := bufio.NewScanner(f); sc.Scan(); {
 		fields := strings.Fields(sc.Text())
-		if len(fields) > 2 && (fields[2] == "cgroup" || fields[2] == "cgroup2") {
+		if len(fields) > 2 && (fields[2] == "cgroup" || fields[2] == "cgroup2") && isCgroup(fields[1]) {
 			found = append(found, fields[1])
 		}
 	}
 	return found, nil
+}
+
+func isCgroup(path string) bool {
+	var fs unix.Statfs_t
+	return unix.Statfs(path, &fs) == nil && (fs.Type == unix.CGROUP_SUPER_MAGIC || fs.Type == unix.CGROUP2_SUPER_MAGIC)
 }
 
 // killTree kills until none is left: a process that forks quickly may need several rounds.

@@ -75,6 +75,7 @@ type keeper struct {
 	reaper *reaper
 	table  *table
 	engine *engine
+	order  order
 	stop   context.CancelFunc // begins the end, as SIGTERM does
 	ending chan struct{}      // closed when nothing more may be started
 }

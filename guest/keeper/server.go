@@ -30,8 +30,10 @@ func (k *keeper) serve(ln *net.UnixListener) {
 			open.closeAll()
 			return
 		}
+		t := k.order.take(conn)
 		open.serve(conn, func() {
-			if err := k.serveOne(conn); err != nil {
+			defer k.order.finish(t)
+			if err := k.serveOne(conn, t); err != nil {
 				k.log.Debug("connection", "error", err)
 			}
 		})
@@ -75,15 +77,18 @@ func (c *connections) closeAll() {
 }
 
 // serveOne serves one call.
-func (k *keeper) serveOne(conn *net.UnixConn) error {
+func (k *keeper) serveOne(conn *net.UnixConn, t *turn) error {
 	var req keeperapi.Request
 	in, err := readRequest(conn, maxRequest, &req)
 	if err != nil {
 		return err
 	}
+	if req.Op != keeperapi.OpStart {
+		k.order.finish(t)
+	}
 	switch req.Op {
 	case keeperapi.OpStart:
-		return k.serveStart(conn, in, &req)
+		return k.serveStart(conn, in, &req, t)
 	case keeperapi.OpAttach:
 		return k.serveAttach(conn, in, &req)
 	case keeperapi.OpWatch:
@@ -92,6 +97,7 @@ func (k *keeper) serveOne(conn *net.UnixConn) error {
 		}
 		return k.table.watch(conn)
 	case keeperapi.OpList:
+		k.order.await(t, startPatience)
 		return reply(conn, &keeperapi.Reply{Processes: k.table.list()}, nil)
 	case keeperapi.OpForget:
 		k.table.forget(req.ID)
@@ -127,11 +133,12 @@ func (k *keeper) onProcess(req *keeperapi.Request) error {
 	return fmt.Errorf("unknown operation %q", req.Op)
 }
 
-func (k *keeper) serveStart(conn *net.UnixConn, in io.Reader, req *keeperapi.Request) error {
+func (k *keeper) serveStart(conn *net.UnixConn, in io.Reader, req *keeperapi.Request, t *turn) error {
 	if req.Start == nil {
 		return reply(conn, nil, errors.New("start: nothing to start"))
 	}
-	p, a, err := k.start(req.ID, req.Start, conn)
+	p, a, err := k.start(req.ID, req.Start, conn, t.abort)
+	k.order.finish(t) // what follows is the stream
 	if err != nil {
 		return reply(conn, nil, err)
 	}

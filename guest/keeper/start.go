@@ -23,8 +23,9 @@ var runtimeEnv = []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bi
 // maxStderr is how much of a failed runtime's words is passed on, in bytes.
 const maxStderr = 8 << 10
 
-// start runs the runtime and keeps the process that it detaches. attacher is nil, or hears all output.
-func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn) (p *process, a *attacher, err error) {
+// start runs the runtime and keeps the process that it detaches. attacher is nil, or hears all output. Closing abort
+// kills the runtime.
+func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn, abort <-chan struct{}) (p *process, a *attacher, err error) {
 	if id == "" || len(s.Args) == 0 || s.PidFile == "" {
 		return nil, nil, errors.New("start: id, args and pidFile are needed")
 	}
@@ -53,7 +54,7 @@ func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn) (p *pr
 	}
 	k.reaper.begin()
 	defer k.reaper.finish()
-	if err := k.launch(p, s); err != nil {
+	if err := k.launch(p, s, abort); err != nil {
 		return nil, nil, err
 	}
 	k.table.put(p)
@@ -67,7 +68,7 @@ func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn) (p *pr
 }
 
 // launch runs the runtime with the process's stdio and reads the pid it left.
-func (k *keeper) launch(p *process, s *keeperapi.Start) (err error) {
+func (k *keeper) launch(p *process, s *keeperapi.Start, abort <-chan struct{}) (err error) {
 	std, err := newStdio(p, s)
 	if err != nil {
 		return err
@@ -89,9 +90,12 @@ func (k *keeper) launch(p *process, s *keeperapi.Start) (err error) {
 	}
 	std.closeTheirs()
 	var e end
-	select {
+	select { // a runtime that hangs must hold neither the keeper nor the next engine
 	case e = <-ended:
-	case <-k.ending: // a runtime that hangs must not hold the keeper
+	case <-k.ending:
+	case <-abort:
+	}
+	if e.when.IsZero() {
 		_ = k.reaper.signal(runtime, unix.SIGKILL) // it may just have ended
 		e = <-ended
 	}

@@ -136,7 +136,8 @@ var hidden = sync.OnceValue(func() string {
 	return unified
 })
 
-// cgroupRoots are the mount points of all cgroup hierarchies: one for v2, one for each controller of v1.
+// cgroupRoots are the mount points of all cgroup hierarchies: one for v2, one for each controller of v1. What the keeper
+// has covered is none.
 var cgroupRoots = sync.OnceValue(func() []string {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -146,7 +147,7 @@ var cgroupRoots = sync.OnceValue(func() []string {
 	for _, line := range strings.Split(string(mounts), "\n") {
 		before, after, ok := strings.Cut(line, " - ")
 		f := strings.Fields(before)
-		if ok && len(f) >= 5 && strings.HasPrefix(after, "cgroup") {
+		if ok && len(f) >= 5 && strings.HasPrefix(after, "cgroup") && f[4] != hidden() {
 			roots = append(roots, f[4])
 		}
 	}

@@ -100,7 +100,8 @@ func (c *Client) Resize(ctx context.Context, id string, rows, cols uint16) error
 	return err
 }
 
-// List returns all processes that run and all that ended and were not yet forgotten.
+// List returns all processes that run and all that ended and were not yet forgotten. It waits for the starts that were
+// asked for before it, also by an engine that was killed meanwhile; one that hangs is ended.
 func (c *Client) List(ctx context.Context) ([]Process, error) {
 	reply, err := c.do(ctx, Request{Op: OpList})
 	if err != nil {

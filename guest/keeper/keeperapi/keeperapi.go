@@ -14,7 +14,7 @@ const (
 	OpAttach = "attach" // stream stdio of the process ID; see Attach
 	OpSignal = "signal" // send Signal to the process: never to a reused pid
 	OpResize = "resize" // set the terminal's Rows and Cols
-	OpList   = "list"   // reply has Processes: all that run, and all that ended and are not yet forgotten
+	OpList   = "list"   // reply has Processes, once all starts asked for before are done: what runs, what ended and is not forgotten
 	OpWatch  = "watch"  // first all unforgotten exits, then each new one as it is recorded, one Exit a line
 	OpForget = "forget" // drop the exit record of ID; idempotent
 	OpReopen = "reopen" // close and open the log of ID again (rotation)
