@@ -98,4 +98,8 @@ type VM interface {
 type Usage struct {
 	Pid    int    // of the hypervisor's process, 0 when it has none of its own
 	Memory uint64 // resident bytes, helper processes included
+
+	// ShareFiles is how many files the fullest server of a share holds open, one for each that the guest
+	// remembers, and ShareFilesMax how many it can. Both are 0 when that is not known or has no limit.
+	ShareFiles, ShareFilesMax int
 }

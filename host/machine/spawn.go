@@ -34,6 +34,9 @@ func spawn(ctx context.Context, home paths.Home) error {
 	if err := firstSettings(home); err != nil {
 		return err
 	}
+	if err := boundLog(home.MachineLog()); err != nil {
+		return fmt.Errorf("rotate the machine's log: %w", err)
+	}
 	log, err := os.OpenFile(home.MachineLog(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fmt.Errorf("open the machine's log: %w", err)
@@ -68,6 +71,17 @@ func spawn(ctx context.Context, home paths.Home) error {
 		return fmt.Errorf("start naru-machine: %s", started.Error)
 	}
 	return nil
+}
+
+// maxLog is the size in bytes at which a start begins a new log; one older one is kept.
+const maxLog = 4 << 20
+
+func boundLog(path string) error {
+	info, err := os.Stat(path)
+	if err != nil || info.Size() < maxLog {
+		return nil
+	}
+	return os.Rename(path, path+".1")
 }
 
 // EnvDaemon names another naru-machine to start.

@@ -46,8 +46,9 @@ var (
 const (
 	// GuestMAC is the address of the guest's card.
 	GuestMAC = "5a:94:ef:e4:0c:ee"
-	// MTU is the largest packet in bytes.
-	MTU = 1500
+	// MTU is the largest packet in bytes. There is no wire that would limit it, and fewer, larger packets bring an image
+	// into an emulated machine at 100 instead of 35 MB/s. Containers have bridges of their own, with 1500.
+	MTU = 65520
 
 	gatewayMAC = "\x5a\x94\xef\xe4\x0c\xdd"
 	nicID      = 1

@@ -196,6 +196,9 @@ func (v *vm) Usage() (platform.Usage, error) {
 	u.Memory = resident
 	for _, c := range v.helpers {
 		u.Memory += privateOf(c.cmd.Process.Pid) // the rest is the guest's memory, counted already
+		if files, limit := openFiles(c.cmd.Process.Pid); files > u.ShareFiles {
+			u.ShareFiles, u.ShareFilesMax = files, limit
+		}
 	}
 	return u, nil
 }

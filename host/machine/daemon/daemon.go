@@ -173,6 +173,7 @@ func (d *Daemon) lifetime(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { d.publish(work) })
 	wg.Go(func() { d.keepTime(work) })
+	wg.Go(func() { d.keepShares(work) })
 	defer wg.Wait()
 	defer cancelWork()
 
