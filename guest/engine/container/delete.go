@@ -88,7 +88,7 @@ func (m *Manager) dropRecord(ctx context.Context, c *Container, volumes bool) er
 		return err
 	}
 	if err := m.Volumes.Release(ctx, c.ID, volumes); err != nil {
-		m.Log.Warn("release volumes", "id", c.ID, "error", err)
+		return err // with its record gone, an engine that starts would take the volumes for nobody's
 	}
 	return m.Store.Delete(kind, c.ID, c.durable())
 }

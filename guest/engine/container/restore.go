@@ -80,8 +80,8 @@ func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
 		return true
 	case s.running():
 		s.end(exitUnknown, time.Now().UTC(), false, false)
-		c.Networks, c.Ports, c.NetNS = nil, nil, ""
 	}
+	c.Networks, c.Ports, c.NetNS = nil, nil, ""
 	return false
 }
 
@@ -130,10 +130,10 @@ func (m *Manager) sweep(ctx context.Context, known map[string]keeperapi.Process)
 	}
 }
 
-// releaseLeft frees the volumes of a container whose removal was interrupted. Its anonymous ones stay: nobody knows
-// any more whether the user wanted them to go.
+// releaseLeft frees the volumes of a container whose creation was interrupted, and deletes the anonymous ones: nobody was
+// told of them. One that was removed has no volumes left here: they are released before its record goes.
 func (m *Manager) releaseLeft(ctx context.Context, id string) {
-	if err := m.Volumes.Release(ctx, id, false); err != nil {
+	if err := m.Volumes.Release(ctx, id, true); err != nil {
 		m.Log.Warn("release volumes", "id", id, "error", err)
 	}
 }

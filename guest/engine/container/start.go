@@ -118,6 +118,10 @@ func (l *launch) run(ctx context.Context) (err error) {
 	c.mu.Lock()
 	c.Mounts, c.Networks, c.Ports, c.NetNS = points, l.box.Networks, l.box.Ports, l.box.Path
 	c.mu.Unlock()
+	// An engine that is killed now is followed by one that finds the process at the keeper, and its network here.
+	if err := m.save(c, false); err != nil {
+		return err
+	}
 	return l.exec(ctx)
 }
 

@@ -63,7 +63,8 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 	return mounts, shown, nil
 }
 
-// claim makes the volumes of points, gives the nameless ones their names, and records the use.
+// claim gives the nameless volumes of points their names, records the use, and then makes what is missing: an engine that
+// dies in between leaves no volume that nobody knows the user of.
 func (m *Manager) claim(containerID string, points []*point, before *use) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,39 +72,43 @@ func (m *Manager) claim(containerID string, points []*point, before *use) error 
 	if before != nil {
 		maps.Copy(now.Anonymous, before.Anonymous)
 	}
-	m.uses[containerID] = now // from here on Release finds what was made
+	var missing []func() error
 	for _, p := range points {
 		if p.Type == mount.TypeVolume {
-			if err := m.claimVolume(p, now); err != nil {
-				return err
+			anonymous := p.Name == ""
+			if anonymous {
+				m.nameAnonymous(p, now)
 			}
+			p.Source = m.data(p.Name)
+			missing = append(missing, func() error {
+				_, err := m.ensure(p.Name, p.labels, anonymous, !anonymous)
+				return err
+			})
 		}
 		if !p.hidden {
 			now.Points = append(now.Points, p.MountPoint)
 		}
 	}
-	if len(now.Points) == 0 {
-		return nil
+	m.uses[containerID] = now // from here on Release finds what was made
+	if len(now.Points) > 0 {
+		if err := m.opts.Store.Put(kindUse, containerID, now, false); err != nil {
+			return fmt.Errorf("store mounts: %w", err)
+		}
 	}
-	if err := m.opts.Store.Put(kindUse, containerID, now, false); err != nil {
-		return fmt.Errorf("store mounts: %w", err)
+	for _, ensure := range missing {
+		if err := ensure(); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
-func (m *Manager) claimVolume(p *point, now *use) error {
-	anonymous := p.Name == ""
-	if anonymous {
-		if p.Name = now.Anonymous[p.Destination]; p.Name == "" {
-			p.Name = newName()
-			now.Anonymous[p.Destination] = p.Name
-		}
+// nameAnonymous gives a volume without a name the one that it had at the last start, or a new one.
+func (m *Manager) nameAnonymous(p *point, now *use) {
+	if p.Name = now.Anonymous[p.Destination]; p.Name == "" {
+		p.Name = newName()
+		now.Anonymous[p.Destination] = p.Name
 	}
-	if _, err := m.ensure(p.Name, p.labels, anonymous, !anonymous); err != nil {
-		return err
-	}
-	p.Source = m.data(p.Name)
-	return nil
 }
 
 // mount is the point as the runtime wants it.
@@ -162,32 +167,37 @@ func (m *Manager) Unmounted(containerID string) {
 }
 
 // Release ends the container's use of its volumes, and with removeAnonymous deletes those that were made for it.
-// Idempotent.
+// Idempotent. The record of the use goes last, so that an engine that dies or fails in between can go on.
 func (m *Manager) Release(ctx context.Context, containerID string, removeAnonymous bool) error {
 	m.mu.Lock()
 	u := m.uses[containerID]
-	delete(m.uses, containerID)
 	m.mu.Unlock()
 	if u == nil {
 		return nil
 	}
 	var errs []error
-	if err := m.opts.Store.Delete(kindUse, containerID, false); err != nil {
-		errs = append(errs, fmt.Errorf("forget mounts: %w", err))
-	}
 	if removeAnonymous {
 		for _, name := range slices.Sorted(maps.Values(u.Anonymous)) {
-			errs = append(errs, m.removeUnused(name))
+			errs = append(errs, m.removeUnused(name, containerID))
 		}
 	}
-	return errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.opts.Store.Delete(kindUse, containerID, false); err != nil {
+		return fmt.Errorf("forget mounts: %w", err)
+	}
+	delete(m.uses, containerID)
+	return nil
 }
 
-// removeUnused deletes a volume unless some container has it, by --volumes-from.
-func (m *Manager) removeUnused(name string) error {
+// removeUnused deletes a volume unless some container but that one has it, by --volumes-from.
+func (m *Manager) removeUnused(name, but string) error {
 	m.mu.Lock()
 	v := m.vols[name]
-	if v == nil || len(m.users(name)) > 0 {
+	if v == nil || slices.ContainsFunc(m.users(name), func(id string) bool { return id != but }) {
 		m.mu.Unlock()
 		return nil
 	}
