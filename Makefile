@@ -1,9 +1,13 @@
 # naru's build. `make hello` and `make test` set up what is missing themselves.
 export CGO_ENABLED := 0
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-GOBUILD := go build -trimpath -ldflags "-s -w -X main.version=$(VERSION)"
+# Where Go's own archive puts it: sudo's PATH does not have that folder.
+export PATH := $(PATH):/usr/local/go/bin
+# Expanded when used, not when read: setup may have to install git first. Go's own stamp of the version would fail in
+# a clone that belongs to another user.
+VERSION = $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+GOBUILD = go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BINARIES := naru naru-machine naru-engine naru-keeper
-HOSTARCH := $(shell go env GOHOSTARCH)
+HOSTARCH := $(shell PATH="$(PATH)" go env GOHOSTARCH)
 ARCH ?= $(HOSTARCH)
 CROSS := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 linux/amd64 linux/arm64
 
@@ -18,6 +22,7 @@ test: setup build image ## set up, build and run every test
 
 build: bin/crun bin/naru-init ## build the binaries into bin/
 	@mkdir -p bin
+	@[ -e bin/naru ] || echo "building naru (the first time takes minutes)" >&2
 	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b || exit 1; done
 	@$(GOBUILD) -o bin/naru-hello ./guest/hello
 
@@ -28,6 +33,7 @@ bin/naru-init: scripts/init
 	scripts/init $(HOSTARCH) $@
 
 image: build ## make the VM image in out/image; ARCH=arm64 or amd64 for the other architecture
+	@[ $(ARCH) = $(HOSTARCH) ] || scripts/setup image
 	scripts/image $(ARCH)
 
 cross: ## build and vet the host side for macOS, Windows and Linux
