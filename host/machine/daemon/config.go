@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/kdomanski/iso9660"
@@ -77,13 +78,16 @@ func makeDataDisk(path string, size uint64) error {
 	return f.Truncate(int64(size))
 }
 
-// lastLine is the last line of a file that says something, for an error message.
+// lastLine is what a console says at its end, for an error message: why the kernel panicked, or else its last line.
 func lastLine(path string) string {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return ""
 	}
 	lines := bytes.FieldsFunc(data, func(r rune) bool { return r == '\n' || r == '\r' })
+	if i := slices.IndexFunc(lines, func(l []byte) bool { return bytes.Contains(l, []byte("Kernel panic")) }); i >= 0 {
+		lines = lines[:i+1]
+	}
 	for i := len(lines) - 1; i >= 0; i-- {
 		if line := bytes.TrimSpace(lines[i]); len(line) > 0 {
 			return string(line[:min(len(line), 200)])
