@@ -110,7 +110,7 @@ func testTerminal(t *testing.T, w *world, env []string, img, name string) {
 	c := w.terminal(t, env, "docker", "run", "-it", "--name", name, "-e", "PS1=ready> ", img, "bash", "--norc")
 	c.expect("ready> ")
 	c.send("until [ \"$(stty size)\" = '33 77' ]; do sleep 0.05; done; tty\r")
-	c.expect("\n/dev/pts/0\r\n")
+	c.expect("/dev/pts/0\r\n")
 	if err := pty.Setsize(c.tty, &pty.Winsize{Rows: 40, Cols: 100}); err != nil {
 		t.Fatal(err)
 	}
