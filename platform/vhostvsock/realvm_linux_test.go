@@ -26,7 +26,7 @@ const howToRun = "d=$(mktemp -d) && cd $d && apt-get download linux-image-6.12-c
 	"for f in *.deb; do dpkg-deb -x $f .; done && NARU_TEST_KERNEL=$d go test ./platform/vhostvsock"
 
 // kernel is what the test's VM boots: a folder in which a Debian kernel package was unpacked, or the project's own
-// image, whose modules are in its initrd.
+// image, whose modules lie where it was made.
 type kernel struct {
 	image, initrd string
 	modules       []string
@@ -34,11 +34,25 @@ type kernel struct {
 
 func findKernel(t testing.TB) kernel {
 	t.Helper()
-	dir := os.Getenv("NARU_TEST_KERNEL")
+	dir, dirs := os.Getenv("NARU_TEST_KERNEL"), []string(nil)
 	if dir == "" {
 		dir = filepath.Join("..", "..", "out", "image", runtime.GOARCH)
+		dirs, _ = filepath.Glob(filepath.Join("..", "..", ".cache", "image", runtime.GOARCH+"-*", "modules"))
 	}
 	var k kernel
+	for _, d := range append(dirs, dir) {
+		k.look(d)
+	}
+	if k.image == "" || runtime.GOARCH != "amd64" {
+		t.Skipf("no amd64 kernel in %s; to run this: make image, or: %s", dir, howToRun)
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		t.Skip("no QEMU; to run this: apt-get install -y qemu-system-x86")
+	}
+	return k
+}
+
+func (k *kernel) look(dir string) {
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		name := filepath.Base(path)
 		switch {
@@ -52,13 +66,6 @@ func findKernel(t testing.TB) kernel {
 		}
 		return nil
 	})
-	if k.image == "" || runtime.GOARCH != "amd64" {
-		t.Skipf("no amd64 kernel in %s; to run this: make image, or: %s", dir, howToRun)
-	}
-	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
-		t.Skip("no QEMU; to run this: apt-get install -y qemu-system-x86")
-	}
-	return k
 }
 
 // vm is a real VM whose init is testdata/guest.
