@@ -136,15 +136,15 @@ func redacted(address string) string {
 	return u.Redacted()
 }
 
-// storeError shortens what containerd says about a full disk or wrong content.
+// storeError shortens what containerd says about a full disk. The class is Docker's: a 429 would make clients try again.
 func storeError(err error) error {
 	switch {
 	case err == nil:
 		return nil
 	case errors.Is(err, syscall.ENOSPC):
-		return errdefs.ErrResourceExhausted.WithMessage("write image: no space left on device")
+		return errdefs.ErrInternal.WithMessage("write image: no space left on device")
 	case errors.Is(err, syscall.EDQUOT):
-		return errdefs.ErrResourceExhausted.WithMessage("write image: disk quota exceeded")
+		return errdefs.ErrInternal.WithMessage("write image: disk quota exceeded")
 	}
 	return err
 }
