@@ -97,9 +97,10 @@ func inInitramfs() bool {
 	return fs.Type == unix.RAMFS_MAGIC || fs.Type == unix.TMPFS_MAGIC
 }
 
-// setClock sets the guest's clock when it is off by more than a second. A zero time leaves it alone.
+// setClock sets the guest's clock forward when it is behind by more than a second: the document is as old as the boot, and
+// the host sets the clock exactly once the guest is ready. A zero time leaves it alone.
 func setClock(now time.Time) error {
-	if now.IsZero() || time.Since(now).Abs() <= time.Second {
+	if now.IsZero() || time.Until(now) <= time.Second {
 		return nil
 	}
 	tv := unix.NsecToTimeval(now.UnixNano())
