@@ -79,7 +79,7 @@ const image = "bench"
 var containerCases = []containerCase{
 	{name: "run --rm, bridge", args: []string{"run", "--rm", image, "true"}},
 	{name: "run --rm, no network", args: []string{"run", "--rm", "--network", "none", image, "true"}},
-	{name: "exec", before: []string{"run", "-d", "--name", "x", image, "sleep", "10000"}, args: []string{"exec", "x", "true"}, after: []string{"rm", "-f", "x"}},
+	{name: "exec", before: []string{"run", "-d", "--name", "bx", image, "sleep", "10000"}, args: []string{"exec", "bx", "true"}, after: []string{"rm", "-f", "bx"}},
 }
 
 func pair(c containerCase, runs int, a, b *contender) (row, error) {
