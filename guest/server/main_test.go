@@ -60,7 +60,7 @@ func build(dir string) (whyNot string, err error) {
 	for out, pkg := range map[string]string{
 		"naru-keeper": "naru/cmd/naru-keeper", "naru-engine": "naru/cmd/naru-engine", "probe": "./testdata/probe",
 	} {
-		cmd := exec.Command("go", "build", "-o", filepath.Join(dir, out), pkg)
+		cmd := exec.Command("go", "build", "-buildvcs=false", "-o", filepath.Join(dir, out), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if out == "naru-engine" && os.Getenv("NARU_TEST_RACE") != "" { // needs a C compiler
 			cmd.Args = slices.Insert(cmd.Args, 2, "-race")

@@ -155,7 +155,7 @@ func startVM(t testing.TB) *vm {
 func initramfs(t testing.TB, k kernel, dir string) []byte {
 	t.Helper()
 	guest := filepath.Join(dir, "init")
-	build := exec.Command("go", "build", "-trimpath", "-o", guest, "./testdata/guest")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", guest, "./testdata/guest")
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the guest's init: %v\n%s", err, out)
