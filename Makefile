@@ -14,7 +14,7 @@ CROSS := darwin/amd64 darwin/arm64 windows/amd64 windows/arm64 linux/amd64 linux
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-hello: setup build image ## set up, build, run a first container directly and then in the VM
+hello: root setup build image ## set up, build, run a first container directly and then in the VM
 	scripts/hello
 
 test: setup build image ## set up, build and run every test
@@ -48,7 +48,10 @@ bench: setup build image ## time naru beside Docker on this machine
 setup:
 	@scripts/setup
 
+root:
+	@[ "$$(id -u)" = 0 ] || { echo "hello: the direct engine needs root: sudo make hello" >&2; exit 1; }
+
 clean: ## remove what was built
 	rm -rf bin out
 
-.PHONY: help hello test build image cross lint bench setup clean
+.PHONY: help hello test build image cross lint bench setup root clean
