@@ -19,8 +19,9 @@ import (
 const (
 	backoffMin = 100 * time.Millisecond
 	backoffMax = 5 * time.Second
-	// steady is how long an engine must have run for its death to count as the first one again.
-	steady = 10 * time.Second
+	// steady is how long an engine must have run for its death to count as the first one again: one that is killed now
+	// and then is not one that cannot start.
+	steady = time.Second
 )
 
 // engine runs naru-engine, and runs it again.

@@ -1,0 +1,236 @@
+package acceptance
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"naru/platform/paths"
+)
+
+// Where a container can be, as inspect tells it; absent is a container that is not there.
+const absent = "absent"
+
+// kept is what a client believes of its containers: the states that each may be in. What was acknowledged leaves one
+// state; what an engine's death interrupted leaves the one before, too.
+type kept struct {
+	name  string // prefix of the containers' names
+	may   map[string][]string
+	vols  []string // acknowledged
+	fails []string
+}
+
+// TestEngineKilledAtRandom kills the engine at random moments under clients that create, start, stop, remove and exec.
+// What was acknowledged holds, every container is in a true state, and in the end nothing is left.
+func TestEngineKilledAtRandom(t *testing.T) {
+	const seed = 20261123
+	rounds := 6
+	if more, err := strconv.Atoi(os.Getenv("NARU_TEST_KILLS")); err == nil {
+		rounds = more
+	}
+	requireBuilt(t, "direct")
+	w := newWorld(t, "direct")
+	t.Cleanup(w.stop)
+	img := w.image(t, "bookworm")
+	w.sh(t, "naru run --rm -v warm:/x "+img+" true && naru volume rm warm") // what the first container makes stays
+	before := count(t, w)
+	random := rand.New(rand.NewPCG(seed, 0))
+	clients := []*kept{{name: "a"}, {name: "b"}, {name: "c"}}
+	for i := range clients {
+		clients[i].may = map[string][]string{}
+	}
+	for round := range rounds {
+		var all sync.WaitGroup
+		killed := make(chan struct{})
+		for _, c := range clients {
+			r := rand.New(rand.NewPCG(random.Uint64(), 0))
+			all.Go(func() { c.work(w, img, r, killed) })
+		}
+		time.Sleep(time.Second + time.Duration(random.IntN(300))*time.Millisecond) // the random moment
+		close(killed)
+		pid := killNextEngine(t, w, 0, 0)
+		if random.IntN(3) == 0 { // and the next one, while it takes over
+			killNextEngine(t, w, pid, time.Duration(random.IntN(100))*time.Millisecond)
+		}
+		all.Wait()
+		checkTruth(t, w, clients)
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(w.home, "engine", "keeper.log"))
+			t.Fatalf("round %d of seed %d; keeper.log:\n%s", round, seed, log[max(0, len(log)-8<<10):])
+		}
+	}
+	w.sh(t, `naru ps -aq | xargs -r naru rm -fv >/dev/null; naru volume ls -q | grep -E '^[abc]-' | xargs -r naru volume rm >/dev/null`)
+	if left := w.sh(t, "naru ps -aq; naru volume ls -q"); left != "" {
+		t.Errorf("containers or volumes are left: %s", left)
+	}
+	census(t, w, before)
+	awaitPool(t, w)
+}
+
+// killNextEngine kills the engine that is not the one of before, some time after it is seen. It returns its pid.
+func killNextEngine(t *testing.T, w *world, before int, after time.Duration) int {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		pids := slices.DeleteFunc(w.processes("naru-engine"), func(pid int) bool { return pid == before })
+		if len(pids) == 1 {
+			time.Sleep(after)
+			if err := syscall.Kill(pids[0], syscall.SIGKILL); err != nil {
+				t.Fatalf("kill engine: %v", err)
+			}
+			return pids[0]
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("no engine runs")
+		}
+	}
+}
+
+// work does random things until the engine was killed.
+func (k *kept) work(w *world, img string, r *rand.Rand, killed <-chan struct{}) {
+	for {
+		name := k.name + strconv.Itoa(r.IntN(3))
+		was := k.may[name]
+		if was == nil {
+			was = []string{absent}
+		}
+		script, want, next, orElse := k.wish(r, img, name, was)
+		done := w.exec(result{script: script})
+		ok := done.code == want
+		dead := false
+		select {
+		case <-killed:
+			dead = true
+		default:
+		}
+		switch {
+		case ok && strings.HasPrefix(script, "naru volume"):
+			k.vols = append(k.vols, strings.TrimSpace(done.stdout))
+		case ok:
+			k.may[name] = next
+		case dead:
+			k.may[name] = slices.Concat(was, next, orElse)
+		default:
+			k.fails = append(k.fails, fmt.Sprintf("%v before the engine was killed; container may be %v", done, was))
+		}
+		if dead {
+			return
+		}
+	}
+}
+
+// wish is a random command that is right for a container in the only state it may be in, the exit code it must end with,
+// the states after it, and those that its interruption can leave besides.
+func (k *kept) wish(r *rand.Rand, img, name string, was []string) (script string, code int, next, orElse []string) {
+	run := " --name " + name + " -v /anonymous -v " + k.name + "-" + name + ":/named " + img + " sleep 100000"
+	switch was[0] {
+	case absent:
+		switch r.IntN(4) {
+		case 0:
+			return "naru create" + run, 0, []string{"created"}, nil
+		case 1:
+			return "naru run --rm " + img + " sh -c 'exit 7'", 7, was, nil
+		case 2:
+			return fmt.Sprintf("naru volume create %s-%d", k.name, r.Uint32()), 0, was, nil
+		}
+		return "naru run -d" + run, 0, []string{"running"}, []string{"created"}
+	case "running":
+		switch r.IntN(4) {
+		case 0:
+			return "naru stop -t 0 " + name, 0, []string{"exited"}, nil
+		case 1, 2:
+			return "naru exec " + name + " sh -c 'exit 9'", 9, was, nil
+		}
+	default:
+		if r.IntN(2) == 0 {
+			return "naru start " + name, 0, []string{"running"}, nil
+		}
+	}
+	return "naru rm -fv " + name, 0, []string{absent}, []string{"exited"}
+}
+
+// checkTruth compares what the clients believe, what the engine says, and what really runs.
+func checkTruth(t *testing.T, w *world, clients []*kept) {
+	t.Helper()
+	states := awaitTruth(t, w)
+	for _, c := range clients {
+		for _, fail := range c.fails {
+			t.Error(fail)
+		}
+		for name, may := range c.may {
+			is := states["/"+name]
+			if is == "" {
+				is = absent
+			}
+			if !slices.Contains(may, is) {
+				t.Errorf("%s is %s, must be one of %v", name, is, may)
+			}
+			c.may[name] = []string{is}
+		}
+		if len(c.vols) > 0 {
+			w.sh(t, "naru volume inspect >/dev/null "+strings.Join(c.vols, " "))
+		}
+	}
+}
+
+// awaitTruth returns each container's state, once exactly those run that are said to. A container to be removed on exit
+// may end and go meanwhile.
+func awaitTruth(t *testing.T, w *world) map[string]string {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		list := w.sh(t, `naru ps -aq | xargs -r naru inspect -f '{{.Name}} {{.Id}} {{.State.Status}} {{.State.Pid}}' || true`)
+		states, said := map[string]string{}, map[string]string{}
+		for line := range strings.Lines(list) {
+			f := strings.Fields(line)
+			states[f[0]] = f[2]
+			if f[2] == "running" {
+				said[f[1]] = f[3]
+			}
+		}
+		real := containerPids(w)
+		if maps.Equal(real, said) {
+			return states
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("what really runs: %v\nwhat is said:\n%s", real, list)
+			return states
+		}
+	}
+}
+
+// containerPids are the processes in the cgroups of w's containers, by container.
+func containerPids(w *world) map[string]string {
+	all := map[string]string{}
+	for _, tree := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // v2, v1
+		files, _ := filepath.Glob(tree + paths.Home(w.home).Name() + "/*/cgroup.procs")
+		for _, file := range files {
+			if pids, err := os.ReadFile(file); err == nil && len(pids) > 0 {
+				all[filepath.Base(filepath.Dir(file))] = strings.TrimSpace(string(pids))
+			}
+		}
+	}
+	return all
+}
+
+// awaitPool waits until there are no more network namespaces than wait in the pools.
+func awaitPool(t *testing.T, w *world) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+		got := w.inside(t, "ls "+w.home+"/engine/run/netns | wc -l")
+		if n, err := strconv.Atoi(got); err == nil && n <= 12 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Errorf("%s network namespaces are left", got)
+			return
+		}
+	}
+}
