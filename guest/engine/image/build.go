@@ -61,6 +61,7 @@ func (s *Store) applyBase(ctx context.Context, layer ocispec.Descriptor, p *laye
 		}
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
+		s.useReserve()
 		if removeErr := s.snaps.Remove(ctx, key); removeErr != nil {
 			s.log.Warn("remove unfinished snapshot", "error", removeErr)
 		}

@@ -15,6 +15,10 @@ import (
 // collection.
 const gcDelay = 500 * time.Millisecond
 
+// gcRetry is how long the collector waits after a failure: on a full disk another operation may have taken the room
+// that it had made for itself.
+const gcRetry = 10 * time.Second
+
 // collector runs the garbage collection in a goroutine of its own, some time after it was triggered.
 type collector struct {
 	wake   chan struct{}
@@ -29,12 +33,15 @@ func (c *collector) start(s *Store) {
 	c.wake, c.cancel, c.done = make(chan struct{}, 1), cancel, make(chan struct{})
 	go func() {
 		defer close(c.done)
+		var again <-chan time.Time
 		for {
 			select {
 			case <-ctx.Done():
 				return
 			case <-c.wake:
+			case <-again:
 			}
+			again = nil
 			select {
 			case <-ctx.Done():
 				return
@@ -42,6 +49,7 @@ func (c *collector) start(s *Store) {
 			}
 			if err := s.Collect(ctx); err != nil && ctx.Err() == nil {
 				s.log.Warn("collect garbage", "error", err)
+				again = time.After(gcRetry)
 			}
 		}
 	}()

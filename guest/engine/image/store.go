@@ -191,8 +191,17 @@ func (s *Store) leased(ctx context.Context) (_ context.Context, done func(), err
 	return leases.WithLease(ctx, l.ID), func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 		defer cancel()
+		full := freeBytes(s.o.Root) < 2*reserveSize // with or without the reserve
+		if full {
+			s.useReserve()
+		}
 		if err := s.leases.Delete(ctx, l); err != nil {
 			s.log.Warn("drop lease", "error", err)
+		}
+		if full { // the room is there when the caller says that there was none, and the next one cannot take the reserve
+			if err := s.Collect(ctx); err == nil {
+				return
+			}
 		}
 		s.collector.trigger()
 	}, nil

@@ -130,7 +130,7 @@ func (j *Journal) compact() error {
 		return err
 	}
 	old := j.file
-	j.file, j.entries, j.size, j.live = file, entries, size, size
+	j.file, j.entries, j.size, j.room, j.live = file, entries, size, size, size
 	old.Close()
 	if err := syncDir(filepath.Dir(j.path)); err != nil {
 		j.broken = fmt.Errorf("sync journal's folder: %w", err) // a power cut could bring the old file back

@@ -13,6 +13,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sort"
 	"sync"
 
@@ -53,6 +54,7 @@ type Journal struct {
 	changed *sync.Cond // a sync ended
 	file    *os.File
 	size    int64 // of the file
+	room    int64 // where the disk space that is set aside for the file ends
 	live    int64 // bytes of it that are not garbage
 	entries map[key]entry
 	written uint64 // records written, by number
@@ -69,7 +71,11 @@ func Open(path string, log *slog.Logger) (*Journal, error) {
 	}
 	j := &Journal{path: path, log: log, file: file, entries: map[key]entry{}}
 	j.changed = sync.NewCond(&j.mu)
-	if err := j.load(); err != nil {
+	err = j.load()
+	if err == nil {
+		err = syncDir(filepath.Dir(path)) // it may be new
+	}
+	if err != nil {
 		file.Close()
 		return nil, fmt.Errorf("load journal %s: %w", path, err)
 	}
@@ -159,8 +165,12 @@ func (j *Journal) write(r record, durable bool) error {
 	if err := j.usable(); err != nil {
 		return err
 	}
-	if _, there := j.entries[key{r.Kind, r.ID}]; r.Deleted && !there {
+	_, known := j.entries[key{r.Kind, r.ID}]
+	if r.Deleted && !known {
 		return nil
+	}
+	if err := j.makeRoom(); err != nil && !known {
+		return fmt.Errorf("write journal: %w", err)
 	}
 	if err := j.append(data); err != nil {
 		return err
@@ -187,9 +197,27 @@ func (j *Journal) usable() error {
 	return nil
 }
 
+// roomAhead is how many bytes are set aside beyond the end. New objects may use one half of it, changes and deletions all:
+// on a full disk it is they that make room.
+const roomAhead = 128 << 10
+
+// makeRoom sets disk space aside. It fails only when there is none; a file system that cannot is no error.
+func (j *Journal) makeRoom() error {
+	if j.room-j.size > roomAhead/2 {
+		return nil
+	}
+	err := unix.Fallocate(int(j.file.Fd()), unix.FALLOC_FL_KEEP_SIZE, j.size, roomAhead)
+	if errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+		return err
+	}
+	j.room = j.size + roomAhead
+	return nil
+}
+
 // append writes one record at the end. A part of it (full disk) is cut off again, or would hide all that follow.
 func (j *Journal) append(data []byte) error {
 	if _, err := j.file.WriteAt(data, j.size); err != nil {
+		j.room = j.size // also gives back what was set aside
 		if cut := j.file.Truncate(j.size); cut != nil {
 			j.broken = fmt.Errorf("journal has a torn record: %w", cut)
 		}
