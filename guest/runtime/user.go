@@ -120,6 +120,20 @@ func memberOf(entries [][]string, name string) []uint32 {
 	return gids
 }
 
+// openInRoot opens a file as a process with that root would find it. The kernel answers EAGAIN when any rename or mount
+// on the machine keeps it from telling whether a `..` stays inside: then again, but not for ever.
+func openInRoot(dir int, name string) (fd int, err error) {
+	for range 1000 {
+		fd, err = unix.Openat2(dir, name, &unix.OpenHow{
+			Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+		})
+		if err != unix.EAGAIN && err != unix.EINTR {
+			break
+		}
+	}
+	return fd, err
+}
+
 // readEntries reads a colon-separated file inside rootfs: only a regular file, reached without leaving rootfs. A
 // missing one has no entries. Lines with too few fields are skipped.
 func readEntries(rootfs, name string, fields int) ([][]string, error) {
@@ -128,9 +142,7 @@ func readEntries(rootfs, name string, fields int) ([][]string, error) {
 		return nil, fmt.Errorf("open root file system: %w", err)
 	}
 	defer unix.Close(dir)
-	fd, err := unix.Openat2(dir, name, &unix.OpenHow{
-		Flags: unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := openInRoot(dir, name)
 	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ENOTDIR) || errors.Is(err, unix.ELOOP) {
 		return nil, nil
 	}

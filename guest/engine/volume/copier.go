@@ -122,7 +122,7 @@ func (c *copier) file(src, dst *os.File, name, rel string, st *unix.Stat_t) erro
 // hardlink gives a file that was copied before a second name. The first one is looked up without following links:
 // a container that has the volume already could have put one there.
 func (c *copier) hardlink(first string, dst *os.File, name string) error {
-	fd, err := unix.Openat2(int(c.root.Fd()), first, &unix.OpenHow{
+	fd, err := openat2(int(c.root.Fd()), first, &unix.OpenHow{
 		Flags: unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
 	})
 	if err != nil {

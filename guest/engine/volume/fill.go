@@ -73,13 +73,24 @@ func openInRoot(root, target string) (*os.File, error) {
 		return nil, err
 	}
 	defer at.Close()
-	fd, err := unix.Openat2(int(at.Fd()), strings.TrimPrefix(target, "/"), &unix.OpenHow{
+	fd, err := openat2(int(at.Fd()), strings.TrimPrefix(target, "/"), &unix.OpenHow{
 		Flags: unix.O_RDONLY | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
 	})
 	if err != nil {
 		return nil, err
 	}
 	return os.NewFile(uintptr(fd), target), nil
+}
+
+// openat2 is openat2(2), again when the kernel could not tell whether a `..` stays inside: any rename or mount anywhere
+// on the machine at that moment makes it answer EAGAIN. Not for ever: a container could rename in a loop.
+func openat2(at int, name string, how *unix.OpenHow) (fd int, err error) {
+	for range 1000 {
+		if fd, err = unix.Openat2(at, name, how); err != unix.EAGAIN && err != unix.EINTR {
+			break
+		}
+	}
+	return fd, err
 }
 
 // openDir opens a folder that is not a symbolic link.
