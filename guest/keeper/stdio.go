@@ -99,11 +99,24 @@ func (io *stdio) closeOurs(p *process) {
 	}
 }
 
-// words is what the runtime has printed so far, without waiting for more.
+// words is what a runtime that has failed printed: to its stderr, or in an exec, which has turned that to the
+// terminal by then, to the terminal.
 func (io *stdio) words() string {
+	said := ready(io.stderr)
+	if said == "" && io.console != nil {
+		said = ready(io.console.sent())
+	}
+	return said
+}
+
+// ready reads what f has, at most maxStderr bytes, without waiting for more. f may be nil.
+func ready(f *os.File) string {
+	if f == nil {
+		return ""
+	}
 	buf := make([]byte, maxStderr)
 	n := 0
-	raw, err := io.stderr.SyscallConn()
+	raw, err := f.SyscallConn()
 	if err != nil {
 		return ""
 	}
@@ -192,6 +205,16 @@ func (c *console) take() (*os.File, error) {
 	<-c.done
 	_ = c.ln.Close()
 	return c.master, c.err
+}
+
+// consoleGrace is for a master that was sent but not received when its runtime ended.
+const consoleGrace = 100 * time.Millisecond
+
+// sent is the master if the runtime, which has ended, has sent one; else nil. It stays the console's.
+func (c *console) sent() *os.File {
+	_ = c.ln.SetDeadline(time.Now().Add(consoleGrace))
+	<-c.done
+	return c.master
 }
 
 // close ends the waiting of a runtime that failed, and drops what came.
