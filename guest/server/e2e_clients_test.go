@@ -59,3 +59,28 @@ func testClients(d *daemon) {
 		d.t.Errorf("events until 0 ended with %v", err)
 	}
 }
+
+// testExecTerminal: docker exec -it before 23 sends the terminal's size beside the start, and it may arrive first.
+func testExecTerminal(d *daemon) {
+	ctx := d.t.Context()
+	id := d.up("", nil, "wait")
+	x, err := d.ExecCreate(ctx, id, client.ExecCreateOptions{Cmd: []string{"/probe", "wait"}, TTY: true})
+	must(d.t, err)
+	resized := make(chan error, 1)
+	go func() {
+		_, err := d.ExecResize(ctx, x.ID, client.ExecResizeOptions{Height: 20, Width: 70})
+		resized <- err
+	}()
+	_, err = d.ExecStart(ctx, x.ID, client.ExecStartOptions{Detach: true, TTY: true})
+	must(d.t, err)
+	must(d.t, <-resized)
+	// crun has turned its stderr to the terminal when it finds that there is no such program.
+	x, err = d.ExecCreate(ctx, id, client.ExecCreateOptions{Cmd: []string{"nosuch"}, TTY: true})
+	must(d.t, err)
+	_, err = d.ExecStart(ctx, x.ID, client.ExecStartOptions{Detach: true, TTY: true})
+	if err == nil || !strings.Contains(err.Error(), `exec: "nosuch": executable file not found in $PATH`) {
+		d.t.Errorf("exec of nothing with a terminal: %v", err)
+	}
+	_, err = d.ContainerRemove(ctx, id, client.ContainerRemoveOptions{Force: true})
+	must(d.t, err)
+}

@@ -24,7 +24,7 @@ func TestEngine(t *testing.T) {
 	for name, test := range map[string]func(*daemon){
 		"run": testRun, "lifecycle": testLifecycle, "refusals": testRefusals, "exec": testExec, "logs": testLogs,
 		"restart": testRestartPolicies, "terminal": testTerminal, "parallel": testParallel, "attach": testAttachRunning,
-		"list": testList, "clients": testClients,
+		"list": testList, "clients": testClients, "exec terminal": testExecTerminal,
 	} {
 		t.Run(name, func(t *testing.T) {
 			part := *d

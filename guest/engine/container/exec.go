@@ -39,6 +39,7 @@ type Exec struct {
 	pid      int
 	exitCode *int
 	finished time.Time
+	begun    chan struct{} // closed when its process runs
 	done     chan struct{} // closed when it has ended
 }
 
@@ -57,7 +58,7 @@ func (m *Manager) ExecCreate(ref string, want container.ExecCreateRequest) (stri
 	if want.WorkingDir != "" && !strings.HasPrefix(want.WorkingDir, "/") {
 		return "", invalid("the working directory '%s' is invalid, it needs to be an absolute path", want.WorkingDir)
 	}
-	x := &Exec{ID: newID(), c: c, want: want, done: make(chan struct{})}
+	x := &Exec{ID: newID(), c: c, want: want, begun: make(chan struct{}), done: make(chan struct{})}
 	c.mu.Lock()
 	if err := c.canExec(); err != nil {
 		c.mu.Unlock()
@@ -206,6 +207,7 @@ func (m *Manager) execRun(ctx context.Context, x *Exec, attach *keeperapi.Attach
 	}
 	x.mu.Lock()
 	x.pid, x.running = process.Pid, x.exitCode == nil
+	close(x.begun)
 	x.mu.Unlock()
 	m.emit(x.c, events.Action(string(events.ActionExecStart)+": "+strings.Join(x.want.Cmd, " ")), "execID", x.ID)
 	return stream, nil
@@ -291,11 +293,25 @@ func (m *Manager) execEnded(x *Exec, e keeperapi.Exit) {
 	m.forget(x.ID)
 }
 
-// ExecResize sets the size of an exec's terminal.
+// resizePatience is how long a resize waits for its exec to begin, as in Docker.
+const resizePatience = 10 * time.Second
+
+// ExecResize sets the size of an exec's terminal. Clients before 23 send it beside the start, so that it may arrive
+// first; they give up after some hundred milliseconds of errors.
 func (m *Manager) ExecResize(ctx context.Context, id string, rows, cols uint16) error {
 	x, err := m.findExec(id)
 	if err != nil {
 		return err
+	}
+	late := time.NewTimer(resizePatience)
+	defer late.Stop()
+	select {
+	case <-x.begun:
+	case <-x.done:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-late.C:
+		return errdefs.ErrConflict.WithMessage("timeout waiting for exec session ready")
 	}
 	x.mu.Lock()
 	running := x.running
