@@ -38,6 +38,8 @@ var dockerRows = []row{
 	{name: "ps", script: `docker run -d --name $N --label l=$N $IMG sleep 1000 >/dev/null; docker ps -f label=l=$N --format '{{.Names}} {{.Image}} {{.Command}} {{.State}}'; docker kill $N; docker ps -q -f label=l=$N; docker ps -a -f label=l=$N --format '{{.Names}} {{.State}}'`,
 		stdout: "$N $IMG \"sleep 1000\" running\n$N\n$N exited\n"},
 	{name: "exec", script: `docker run -d --name $N $IMG sleep 1000 >/dev/null; docker exec $N echo hi; echo in | docker exec -i $N cat; docker exec -u nobody -w /tmp -e A=b $N sh -c 'id -un; pwd; echo $A; exit 9'`, stdout: "hi\nin\nnobody\n/tmp\nb\n", code: 9},
+	{name: "exec, command not found", script: `docker run -d --name $N $IMG sleep 1000 >/dev/null; docker exec $N nosuch; echo $?; docker exec -t $N nosuch >&2; echo $?`, stdout: "127\n127\n",
+		stderr: `(?s)exec: "nosuch": executable file not found in \$PATH.*exec: "nosuch": executable file not found in \$PATH`},
 	{name: "exec, no container", script: `docker exec $N true`, stderr: `No such container: $N`, code: 1},
 	{name: "stop in time and too late", script: `docker run -d --name $N $IMG sh -c 'trap "exit 5" TERM; echo up; while :; do sleep 0.1; done' >/dev/null; until docker logs $N | grep up; do sleep 0.1; done; docker stop $N; docker inspect -f '{{.State.ExitCode}}' $N
 docker run -d --name ${N}b $IMG sleep 1000 >/dev/null; docker stop -t 1 ${N}b; docker inspect -f '{{.State.Status}} {{.State.ExitCode}}' ${N}b`, stdout: "up\n$N\n5\n${N}b\nexited 137\n"},
