@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -83,16 +82,17 @@ func manyRow(root, dir string, n int) (row, error) {
 	return byTurns(fmt.Sprint(many, " containers up"), "docker", n, up(naru), up(docker))
 }
 
-// bootRow times the VM from `naru machine start` to ready against a floor VM: the same QEMU and kernel with an init
-// that powers off.
+// bootRow times the VM from `naru machine start` to ready against a floor VM.
 func bootRow(root, dir string, n int) (row, error) {
+	floor, err := newFloorVM(root, dir)
+	if err != nil {
+		return row{}, err
+	}
 	c := &contender{cli: []string{filepath.Join(root, "bin/naru")}, env: []string{"NARU_CONTEXT=machine", "NARU_HOME=" + filepath.Join(dir, "vm")}, stopCmd: []string{"machine", "stop"}}
 	defer c.stop()
-	return byTurns("VM boot to ready", "floor VM", n,
-		func() (time.Duration, error) {
-			d, err := timed(c.command("machine", "start"))
-			c.stop()
-			return d, err
-		},
-		func() (time.Duration, error) { return timed(exec.Command(filepath.Join(root, "scripts/floor-vm"))) })
+	return byTurns("VM boot to ready", "floor VM", n, func() (time.Duration, error) {
+		d, err := timed(c.command("machine", "start"))
+		c.stop()
+		return d, err
+	}, floor.boot)
 }
