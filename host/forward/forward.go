@@ -237,7 +237,12 @@ func (f *Forwarder) dial(ctx context.Context, target string) (net.Conn, error) {
 		return nil, fmt.Errorf("%s is not the host's loopback", addr)
 	}
 	dialer := net.Dialer{Timeout: 10 * time.Second}
-	return dialer.DialContext(ctx, "tcp", addr)
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
+	var op *net.OpError
+	if errors.As(err, &op) { // the engine names the address itself, as a dial of its own would
+		return nil, errors.New(op.Err.Error())
+	}
+	return conn, err
 }
 
 // reason is an error in the words that the engine passes on to the user.
