@@ -214,9 +214,13 @@ func follow(ctx context.Context, c *client, req Request, progress func(string)) 
 	}
 }
 
+// lockPatience is how long a process that holds the lock may be silent: longer than a machine takes to stop.
+const lockPatience = 90 * time.Second
+
 // connectOrSpawn connects to naru-machine and starts it when nobody answers.
 func connectOrSpawn(ctx context.Context, home paths.Home) (*client, error) {
-	for {
+	late := time.Now().Add(lockPatience)
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		c, err := connect(ctx, home)
 		if !errors.Is(err, ErrNotRunning) {
 			return c, err
@@ -224,7 +228,11 @@ func connectOrSpawn(ctx context.Context, home paths.Home) (*client, error) {
 		err = spawn(ctx, home)
 		if errors.Is(err, ipc.ErrLocked) {
 			// Another one has the lock and does not listen yet, or not any more.
-			if err := pause(ctx, 20*time.Millisecond); err != nil {
+			if time.Now().After(late) {
+				return nil, fmt.Errorf("start the machine: another process holds %s and does not answer on %s",
+					home.MachineLock(), home.MachineControl())
+			}
+			if err := pause(ctx, wait); err != nil {
 				return nil, err
 			}
 			continue
