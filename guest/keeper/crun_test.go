@@ -161,7 +161,7 @@ func TestContainers(t *testing.T) {
 		"stdin":    {box: sh("cat; echo end"), stdin: "a\nb", stdout: "a\nbend\n"},
 		"no stdin": {box: sh("cat; echo end"), stdout: "end\n"},
 		"reopen":   {box: box{args: []string{"/bin/sh", "-c", "echo x >/proc/self/fd/1; echo y >/proc/self/fd/2; id -u"}, uid: 1234}, stdout: "x\n1234\n", stderr: "y\n"},
-		"tty":      {box: box{args: []string{"/bin/sh", "-c", "tty; stty size; exit 4"}, tty: true}, stdout: "/dev/pts/0\r\n24 81\r\n", code: 4},
+		"tty":      {box: box{args: []string{"/bin/sh", "-c", "tty; while [ \"$(stty size)\" = '0 0' ]; do :; done; stty size; exit 4"}, tty: true}, stdout: "/dev/pts/0\r\n24 81\r\n", code: 4},
 		"tty in":   {box: box{args: []string{"/bin/sh", "-c", "stty -echo; echo go; read x; echo \"<$x>\""}, tty: true}, stdin: "line\n", stdout: "go\r\n<line>\r\n"},
 		"kill":     {box: sh("echo up; sleep 1000"), signal: 9, stdout: "up\n", code: 137},
 		"trap":     {box: sh("trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.01; done"), signal: 15, stdout: "up\nbye\n", code: 7},
