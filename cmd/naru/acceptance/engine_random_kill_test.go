@@ -33,7 +33,7 @@ type kept struct {
 // What was acknowledged holds, every container is in a true state, and in the end nothing is left.
 func TestEngineKilledAtRandom(t *testing.T) {
 	const seed = 20261123
-	rounds := 6
+	rounds := 4
 	if more, err := strconv.Atoi(os.Getenv("NARU_TEST_KILLS")); err == nil {
 		rounds = more
 	}
