@@ -29,7 +29,7 @@ func TestMain(m *testing.M) {
 // is kept: one line a request in requests/log, a JSON body (what is empty in it left away) in requests/POST_….
 func TestScripts(t *testing.T) {
 	if runtime.GOOS == "windows" {
-		t.Skip("the scripts use a unix socket")
+		t.Skip("the scripts use a unix socket; on Linux or macOS: go test ./cmd/naru")
 	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
