@@ -29,6 +29,7 @@ func imageRoutes(s *image.Store) []route {
 		{"GET", "/images/{name:*}/get", h.save},
 		{"GET", "/images/{name:*}/json", h.inspect},
 		{"GET", "/images/{name:*}/history", h.history},
+		{"POST", "/images/{name:*}/push", h.push},
 		{"POST", "/images/{name:*}/tag", h.tag},
 		{"DELETE", "/images/{name:*}", h.remove},
 	}
@@ -68,6 +69,29 @@ func pullName(name, tag string) string {
 		return name + "@" + tag
 	}
 	return name + ":" + tag
+}
+
+// push sends the images of a name: with a tag that one, without all of the repository's. Credentials that cannot be
+// read count as none, as in Docker. The platform came with API 1.46; clients before sent one without meaning it.
+func (h imageHandlers) push(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	q := r.URL.Query()
+	o := image.PushOptions{Name: pullName(vars["name"], q.Get("tag"))}
+	if !lessVersion(requestVersion(r), "1.46") {
+		var err error
+		if o.Platform, err = platformValue(q.Get("platform")); err != nil {
+			return err
+		}
+	}
+	if auth, err := registryAuth(r.Header.Get(registry.AuthHeader)); err == nil {
+		o.Auth = auth
+	}
+	out := newProgressWriter(w)
+	o.Progress = out.send
+	pushed, err := h.s.Push(r.Context(), o)
+	for _, p := range pushed {
+		out.aux(p)
+	}
+	return out.end(err)
 }
 
 func (h imageHandlers) importArchive(w http.ResponseWriter, r *http.Request, platform *ocispec.Platform) error {

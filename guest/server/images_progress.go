@@ -33,6 +33,7 @@ type streamMessage struct {
 	ID           string               `json:"id,omitempty"`
 	Error        *jsonstream.Error    `json:"errorDetail,omitempty"`
 	ErrorText    string               `json:"error,omitempty"`
+	Aux          any                  `json:"aux,omitempty"`
 }
 
 // send is an image.Progress.
@@ -51,6 +52,12 @@ func (p *progressWriter) send(m image.Message) {
 var layerStatus = map[string]bool{
 	"Pulling fs layer": true, "Downloading": true, "Verifying Checksum": true, "Download complete": true,
 	"Extracting": true, "Pull complete": true, "Already exists": true,
+	"Preparing": true, "Pushing": true, "Pushed": true, "Layer already exists": true,
+}
+
+// aux sends data for programs, beside what people read.
+func (p *progressWriter) aux(data any) {
+	p.write(streamMessage{Progress: &jsonstream.Progress{}, Aux: data})
 }
 
 // progressBar is what Docker's daemon has always sent beside the numbers.

@@ -27,6 +27,19 @@ func (c *Client) ImagePull(ctx context.Context, repository, tag, platform, auth 
 	return c.stream(ctx, request{method: http.MethodPost, path: "/images/create", query: q, header: h})
 }
 
+// ImagePush begins to push and returns the stream of progress messages, which the caller closes. Without a tag all tags
+// of the repository go. auth is the value of X-Registry-Auth, empty for none.
+func (c *Client) ImagePush(ctx context.Context, repository, tag, platform, auth string) (io.ReadCloser, error) {
+	q := url.Values{}
+	setIf(q, "tag", tag)
+	setIf(q, "platform", platform)
+	h := http.Header{}
+	if auth != "" {
+		h.Set("X-Registry-Auth", auth)
+	}
+	return c.stream(ctx, request{method: http.MethodPost, path: imagePath(repository, "/push"), query: q, header: h})
+}
+
 // stream sends a request and returns the body of its answer.
 func (c *Client) stream(ctx context.Context, r request) (io.ReadCloser, error) {
 	resp, err := c.do(ctx, r)

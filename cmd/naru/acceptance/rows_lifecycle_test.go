@@ -41,6 +41,8 @@ var imageRows = []row{
 	{name: "image inspect", script: `naru image inspect -f '{{.Os}} {{.Architecture}} {{index .Config.Labels "program"}} {{len .RootFS.Layers}}' $IMG`, stdout: "linux amd64 redis-server 2\n"},
 	{name: "image in use", script: `naru tag $IMG use/$N; naru create --name $N use/$N true >/dev/null; naru rmi use/$N >/dev/null && naru ps -a -f name=$N -q | wc -l; naru rmi $(naru inspect -f '{{.Image}}' $N)`, stdout: "1\n", stderr: `conflict`, code: 1},
 	{name: "pull again", script: `naru pull $IMG | tail -2`, stdout: "Status: Image is up to date for $IMG:latest\n$IMG:latest\n"},
+	{name: "push and pull back", script: `naru tag $IMG $REG/pushed/$N:v1 && naru push -q $REG/pushed/$N:v1 && naru rmi $REG/pushed/$N:v1 >/dev/null && naru pull -q $REG/pushed/$N:v1 && [ $(naru inspect -f '{{.Id}}' $IMG) = $(naru inspect -f '{{.Id}}' $REG/pushed/$N:v1) ] && naru push -a $REG/pushed/$N | tail -1 | cut -d: -f1; naru rmi $REG/pushed/$N:v1 >/dev/null`, stdout: "$REG/pushed/$N:v1\n$REG/pushed/$N:v1\nv1\n"},
+	{name: "push of nothing", script: `naru push $REG/nosuch; naru push -a $REG/nosuch:1; naru push $REG/x@sha256:0000000000000000000000000000000000000000000000000000000000000000`, stdout: "Using default tag: latest\nThe push refers to repository [$REG/nosuch]\n", stderr: `naru: error: tag does not exist: $REG/nosuch:latest\nnaru: error: tag can't be used with --all-tags/-a\nnaru: error: cannot push a digest reference`, code: 1},
 	{name: "hello", script: `naru run --rm hello >out && grep -c . out >/dev/null && echo told`, stdout: "told\n"},
 }
 

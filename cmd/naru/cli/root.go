@@ -82,7 +82,7 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 	add(groupRun, a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand())
 	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.eventsCommand())
-	add(groupImages, a.pullCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
+	add(groupImages, a.pullCommand(), a.pushCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
 		a.importCommand(), a.historyCommand())
 	add(groupManage, a.group("container", "Manage containers", a.containerCommands), a.group("image", "Manage images", a.imageCommands),
 		a.group("volume", "Manage volumes", a.volumeCommands), a.group("network", "Manage networks", a.networkCommands))
@@ -114,7 +114,7 @@ func (a *app) imageCommands() []*cobra.Command {
 	ls, rm := a.imagesCommand(), a.rmiCommand()
 	ls.Use, ls.Aliases = "ls [OPTIONS] [REPOSITORY[:TAG]]", []string{"list"}
 	rm.Use, rm.Aliases = "rm [OPTIONS] IMAGE [IMAGE...]", []string{"remove"}
-	return []*cobra.Command{ls, rm, a.pullCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
+	return []*cobra.Command{ls, rm, a.pullCommand(), a.pushCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
 		a.importCommand(), a.historyCommand(), a.inspectKind("image"), a.imagePruneCommand()}
 }
 

@@ -28,7 +28,7 @@ func (s *Store) Pull(ctx context.Context, o PullOptions) (*Image, error) {
 	}
 	p := puller{s: s, named: named, o: o, progress: newLayerProgress(o.Progress)}
 	if err := p.run(ctx); err != nil {
-		return nil, registryError(ctx, named, err)
+		return nil, registryError(ctx, "pull", named, err)
 	}
 	return s.Resolve(ctx, named.String())
 }

@@ -19,7 +19,7 @@ import (
 	"github.com/moby/moby/api/types/registry"
 )
 
-// newResolver talks to the registry of one pull, until close is called. Credentials go to that registry and to the
+// newResolver talks to the registry of one pull or push, until close is called. Credentials go to that registry and to the
 // token server it names, to nobody else.
 func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ remotes.Resolver, closeIdle func()) {
 	transport := s.transport()
@@ -28,7 +28,7 @@ func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ re
 		Host:         registryHost,
 		Scheme:       "https",
 		Path:         "/v2",
-		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve,
+		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush,
 	}
 	if registryHost == "docker.io" {
 		h.Host = "registry-1.docker.io"
@@ -86,8 +86,8 @@ func isLoopback(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback() && ip.Zone() == ""
 }
 
-// registryError gives an error of a pull Docker's words and the class for its HTTP status.
-func registryError(ctx context.Context, named reference.Named, err error) error {
+// registryError gives an error of a pull or push (action says which) Docker's words and the class for its HTTP status.
+func registryError(ctx context.Context, action string, named reference.Named, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -96,13 +96,13 @@ func registryError(ctx context.Context, named reference.Named, err error) error 
 	var dial *url.Error
 	switch {
 	case errors.Is(err, docker.ErrInvalidAuthorization):
-		return denied(name)
+		return denied(action, name)
 	case errors.As(err, &status):
 		switch status.StatusCode {
 		case http.StatusUnauthorized, http.StatusForbidden:
-			return denied(name)
+			return denied(action, name)
 		case http.StatusTooManyRequests:
-			return errdefs.ErrResourceExhausted.WithMessage("toomanyrequests: the registry limits the rate of pulls of " + name)
+			return errdefs.ErrResourceExhausted.WithMessage("toomanyrequests: the registry limits how often " + name + " may be asked for")
 		}
 		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("registry answered %s to %s %s",
 			status.Status, status.RequestMethod, redacted(status.RequestURL)))
@@ -121,9 +121,9 @@ func unknownManifest(named reference.Named, err error) error {
 		"manifest for %s not found: manifest unknown: manifest unknown", reference.FamiliarString(named)))
 }
 
-func denied(name string) error {
-	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("pull access denied for %s, repository does not exist or may "+
-		"require 'docker login': denied: requested access to the resource is denied", name))
+func denied(action, name string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("%s access denied for %s, repository does not exist or may "+
+		"require 'docker login': denied: requested access to the resource is denied", action, name))
 }
 
 // redacted is an address without its query, which may carry a signature.
