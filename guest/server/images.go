@@ -29,6 +29,8 @@ func imageRoutes(s *image.Store) []route {
 		{"GET", "/images/{name:*}/get", h.save},
 		{"GET", "/images/{name:*}/json", h.inspect},
 		{"GET", "/images/{name:*}/history", h.history},
+		{"GET", "/images/search", h.search},
+		{"GET", "/distribution/{name:*}/json", h.distribution},
 		{"POST", "/images/{name:*}/push", h.push},
 		{"POST", "/images/{name:*}/tag", h.tag},
 		{"DELETE", "/images/{name:*}", h.remove},
@@ -92,6 +94,24 @@ func (h imageHandlers) push(w http.ResponseWriter, r *http.Request, vars map[str
 		out.aux(p)
 	}
 	return out.end(err)
+}
+
+// distribution tells what the registry has. Credentials that cannot be read count as none, as in Docker.
+func (h imageHandlers) distribution(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	auth, err := registryAuth(r.Header.Get(registry.AuthHeader))
+	if err != nil {
+		auth = registry.AuthConfig{}
+	}
+	found, err := h.s.Distribution(r.Context(), vars["name"], auth)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, found)
+}
+
+// search is a service of one vendor's hub that no other registry has.
+func (h imageHandlers) search(http.ResponseWriter, *http.Request, map[string]string) error {
+	return errdefs.ErrNotImplemented.WithMessage("naru does not search Docker Hub: look at https://hub.docker.com/search")
 }
 
 func (h imageHandlers) importArchive(w http.ResponseWriter, r *http.Request, platform *ocispec.Platform) error {
@@ -217,14 +237,11 @@ func (h imageHandlers) remove(w http.ResponseWriter, r *http.Request, vars map[s
 }
 
 func (h imageHandlers) prune(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
-	o, err := imageListOptions(r)
+	o, err := imagePruneOptions(r)
 	if err != nil {
 		return err
 	}
-	if len(o.Labels) > 0 || !o.Until.IsZero() || len(o.Reference) > 0 {
-		return errdefs.ErrNotImplemented.WithMessage("naru prunes images by the filter dangling only")
-	}
-	report, err := h.s.Prune(r.Context(), o.Dangling != nil && !*o.Dangling)
+	report, err := h.s.Prune(r.Context(), o)
 	if err != nil {
 		return err
 	}

@@ -50,6 +50,41 @@ func imageListOptions(r *http.Request) (o image.ListOptions, err error) {
 	return o, nil
 }
 
+// imagePruneOptions reads the query of POST /images/prune. Without dangling=false only images without a tag go.
+func imagePruneOptions(r *http.Request) (o image.PruneOptions, err error) {
+	f, err := imageFilters(r)
+	if err != nil {
+		return o, err
+	}
+	for key, values := range f {
+		if len(values) == 0 {
+			continue
+		}
+		switch last := values[len(values)-1]; key {
+		case "dangling":
+			v, err := strconv.ParseBool(last)
+			if err != nil {
+				return o, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'dangling=[%s]'", last))
+			}
+			o.All = !v
+		case "label":
+			o.Labels = values
+		case "label!":
+			o.WithoutLabels = values
+		case "until":
+			if len(values) > 1 {
+				return o, errdefs.ErrInvalidArgument.WithMessage("more than one until filter specified")
+			}
+			if o.Until, err = untilValue(last); err != nil {
+				return o, err
+			}
+		default:
+			return o, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter '%s'", key))
+		}
+	}
+	return o, nil
+}
+
 func untilValue(v string) (time.Time, error) {
 	if d, err := time.ParseDuration(v); err == nil {
 		return time.Now().Add(-d), nil

@@ -265,12 +265,12 @@ func (d *deletion) lostDigests() []string {
 	return lost
 }
 
-// Prune removes images no container uses: those without a tag, or all.
-func (s *Store) Prune(ctx context.Context, all bool) (*image.PruneReport, error) {
+// Prune removes images no container uses: those without a tag, or all that match.
+func (s *Store) Prune(ctx context.Context, o PruneOptions) (*image.PruneReport, error) {
 	report := &image.PruneReport{}
 	before := freeBytes(s.o.Root)
 	for _, e := range s.index.shown() {
-		if len(e.img.RepoTags) > 0 && !all || len(s.inUse(e.img.ID)) > 0 {
+		if !o.match(e.img) || len(s.inUse(e.img.ID)) > 0 {
 			continue
 		}
 		deleted, err := s.Delete(ctx, e.img.ID, DeleteOptions{Force: true})
@@ -290,6 +290,21 @@ func (s *Store) Prune(ctx context.Context, all bool) (*image.PruneReport, error)
 	}
 	s.emit(events.ActionPrune, "", map[string]string{"reclaimed": fmt.Sprint(report.SpaceReclaimed)})
 	return report, nil
+}
+
+func (o *PruneOptions) match(img *Image) bool {
+	if len(img.RepoTags) > 0 && !o.All || !o.Until.IsZero() && !img.Created.Before(o.Until) {
+		return false
+	}
+	if !hasLabels(img.Config.Labels, o.Labels) {
+		return false
+	}
+	for _, label := range o.WithoutLabels {
+		if hasLabels(img.Config.Labels, []string{label}) {
+			return false
+		}
+	}
+	return true
 }
 
 func isDigest(name string) bool { return strings.Contains(name, "@") }

@@ -85,3 +85,11 @@ type DeleteOptions struct {
 	Force   bool
 	NoPrune bool
 }
+
+// PruneOptions choose the images to prune. All that are set must match.
+type PruneOptions struct {
+	All           bool     // also those with a tag
+	Labels        []string // "key" or "key=value", all of them
+	WithoutLabels []string // images with any of these stay
+	Until         time.Time
+}

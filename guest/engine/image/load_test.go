@@ -233,7 +233,7 @@ func TestNames(t *testing.T) {
 	if want := []string{"load " + one.ID, "tag reg.test:5000/two:x", "untag " + one.ID, "untag " + one.ID, "delete " + one.ID}; !slices.Equal(actions[:5], want) {
 		t.Errorf("events %q\nwant %q", actions, want)
 	}
-	report, err := s.Prune(t.Context(), true)
+	report, err := s.Prune(t.Context(), PruneOptions{All: true})
 	if err != nil || len(report.ImagesDeleted) != 3 {
 		t.Errorf("prune: %+v, %v", report, err)
 	}
