@@ -55,3 +55,18 @@ var limitRows = []row{
 	{name: "shm size", script: `naru run --rm --shm-size 16m $IMG sh -c 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2'`, stdout: "16384\n"},
 	{name: "sysctl", script: `naru run --rm --sysctl net.core.somaxconn=77 $IMG cat /proc/sys/net/core/somaxconn`, stdout: "77\n"},
 }
+
+// A file tells the check what to say, so that each state lasts until the row goes on.
+var healthRows = []row{
+	{name: "health check", script: `naru run -d --name $N --health-cmd 'cat /ok' --health-interval 100ms --health-retries 1 $IMG sleep 1000 >/dev/null
+naru events --since 1 --filter container=$N --filter event=health_status --format '{{.Action}}' >events & until naru ps --filter name=$N | grep -q '(unhealthy)'; do :; done
+naru exec $N touch /ok; until naru ps --filter health=healthy | grep -q " $N\$"; do :; done; naru ps --filter name=$N --format '{{.Status}}' | grep -o '(.*'
+until test $(wc -l <events) = 2; do :; done; kill %1; cat events; naru inspect -f '{{.State.Health.FailingStreak}} {{(index .State.Health.Log 0).ExitCode}}' $N`,
+		stdout: "(healthy)\nhealth_status: unhealthy\nhealth_status: healthy\n0 1\n"},
+	{name: "health check is starting", script: `naru run -d --name $N --health-cmd true --health-interval 1h $IMG sleep 1000 >/dev/null; naru ps --filter name=$N --format '{{.Status}} {{.HealthStatus}}' | grep -o '(.*'`, stdout: "(health: starting) starting\n"},
+	{name: "health check times out", script: `naru run -d --name $N --health-cmd 'echo begun; exec sleep 1000' --health-interval 50ms --health-timeout 300ms --health-retries 1 $IMG sleep 1001 >/dev/null
+until naru ps --filter health=unhealthy | grep -q " $N\$"; do :; done; naru inspect -f '{{with index .State.Health.Log 0}}{{.ExitCode}} {{.Output}}{{end}}' $N`, stdout: "-1 Health check exceeded timeout (300ms): begun\n\n"},
+	{name: "no health check", script: `naru run -d --name $N --no-healthcheck $IMG sleep 1000 >/dev/null; naru inspect -f '{{json .State.Health}} {{json .Config.Healthcheck.Test}}' $N`, stdout: "null [\"NONE\"]\n"},
+	{name: "health check with a wrong interval", script: `naru create --name $N --health-cmd true --health-interval 1us $IMG true`, stderr: `Interval in Healthcheck cannot be less than 1ms`, code: 1},
+	{name: "health check flags conflict", script: `naru create --name $N --health-cmd true --no-healthcheck $IMG true`, stderr: `--no-healthcheck conflicts with --health-\* options`, code: 125},
+}

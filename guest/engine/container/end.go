@@ -46,7 +46,7 @@ func (m *Manager) Watch(ctx context.Context) error {
 // heard passes an exit on. It must not block: the next one waits behind it.
 func (m *Manager) heard(e keeperapi.Exit) {
 	m.mu.RLock()
-	c, x := m.byID[e.ID], m.execs[e.ID]
+	c, x := m.byID[e.ID], m.execs[strings.TrimPrefix(e.ID, probePrefix)]
 	m.mu.RUnlock()
 	m.background.run(func() {
 		switch {
@@ -86,6 +86,7 @@ func (m *Manager) ended(c *Container, e keeperapi.Exit) {
 	restart := m.life.Err() == nil && c.State.shouldRestart(c.HostConfig.RestartPolicy, e.Code)
 	remove := c.HostConfig.AutoRemove && !c.keepOnExit
 	c.State.end(e.Code, e.Time, oom, restart)
+	c.stopHealth()
 	c.Networks, c.Ports, c.NetNS = nil, nil, ""
 	c.mu.Unlock()
 

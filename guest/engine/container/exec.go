@@ -33,6 +33,9 @@ type Exec struct {
 	c    *Container
 	want container.ExecCreateRequest
 
+	probe  bool           // of a health check
+	output *limitedBuffer // of a probe that runs
+
 	mu       sync.Mutex // guards all below
 	started  bool
 	running  bool
@@ -58,11 +61,24 @@ func (m *Manager) ExecCreate(ref string, want container.ExecCreateRequest) (stri
 	if want.WorkingDir != "" && !strings.HasPrefix(want.WorkingDir, "/") {
 		return "", invalid("the working directory '%s' is invalid, it needs to be an absolute path", want.WorkingDir)
 	}
-	x := &Exec{ID: newID(), c: c, want: want, begun: make(chan struct{}), done: make(chan struct{})}
+	x := newExec(c, want)
+	if err := m.register(x); err != nil {
+		return "", err
+	}
+	return x.ID, nil
+}
+
+func newExec(c *Container, want container.ExecCreateRequest) *Exec {
+	return &Exec{ID: newID(), c: c, want: want, begun: make(chan struct{}), done: make(chan struct{})}
+}
+
+// register makes an exec known, if its container can have one.
+func (m *Manager) register(x *Exec) error {
+	c := x.c
 	c.mu.Lock()
 	if err := c.canExec(); err != nil {
 		c.mu.Unlock()
-		return "", err
+		return err
 	}
 	old := c.sweepExecs(time.Now().Add(-execKept))
 	c.execs[x.ID] = x
@@ -73,8 +89,35 @@ func (m *Manager) ExecCreate(ref string, want container.ExecCreateRequest) (stri
 	}
 	m.execs[x.ID] = x
 	m.mu.Unlock()
-	m.emit(c, events.Action(string(events.ActionExecCreate)+": "+strings.Join(want.Cmd, " ")), "execID", x.ID)
-	return x.ID, nil
+	m.emitExec(x, events.ActionExecCreate)
+	return nil
+}
+
+// emitExec tells of an exec in Docker's form, which has a space behind a command without arguments.
+func (m *Manager) emitExec(x *Exec, action events.Action) {
+	text := string(action) + ": " + x.want.Cmd[0] + " " + strings.Join(x.want.Cmd[1:], " ")
+	m.emit(x.c, events.Action(text), "execID", x.ID)
+}
+
+// dropExec forgets an exec that nobody asks for any more; nil is none.
+func (m *Manager) dropExec(x *Exec) {
+	if x == nil {
+		return
+	}
+	x.c.mu.Lock()
+	delete(x.c.execs, x.ID)
+	x.c.mu.Unlock()
+	m.mu.Lock()
+	delete(m.execs, x.ID)
+	m.mu.Unlock()
+}
+
+// keeperID is what the keeper calls the exec's process.
+func (x *Exec) keeperID() string {
+	if x.probe {
+		return probePrefix + x.ID
+	}
+	return x.ID
 }
 
 // canExec is asked with c.mu held.
@@ -140,7 +183,7 @@ func (m *Manager) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 		x.want.ConsoleSize = o.ConsoleSize
 	}
 	if o.Detach {
-		_, err := m.execRun(ctx, x, nil)
+		_, err := m.execRun(ctx, x, nil, startTimeout)
 		return err
 	}
 	client, err := open()
@@ -150,7 +193,7 @@ func (m *Manager) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 	}
 	defer client.Close()
 	want := &keeperapi.Attach{Stdin: x.want.AttachStdin, Stdout: x.want.AttachStdout, Stderr: x.want.AttachStderr}
-	stream, err := m.execRun(ctx, x, want)
+	stream, err := m.execRun(ctx, x, want, startTimeout)
 	if err != nil {
 		tellOnStream(client, x.want.Tty, err)
 		return nil
@@ -179,6 +222,15 @@ func (x *Exec) claim() error {
 	return nil
 }
 
+func (x *Exec) over() bool {
+	select {
+	case <-x.done:
+		return true
+	default:
+		return false
+	}
+}
+
 func (x *Exec) fail(code int) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -188,15 +240,16 @@ func (x *Exec) fail(code int) {
 	}
 }
 
-func (m *Manager) execRun(ctx context.Context, x *Exec, attach *keeperapi.Attach) (*net.UnixConn, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
+func (m *Manager) execRun(ctx context.Context, x *Exec, attach *keeperapi.Attach, limit time.Duration) (*net.UnixConn, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	m.emitExec(x, events.ActionExecStart)
 	dir := filepath.Join(m.bundlePath(x.c.ID), "exec-"+x.ID[:16])
 	start, err := m.execSpec(x, dir, attach)
 	var process *keeperapi.Process
 	var stream *net.UnixConn
 	if err == nil {
-		process, stream, err = m.Keeper.Start(ctx, x.ID, *start)
+		process, stream, err = m.Keeper.Start(ctx, x.keeperID(), *start)
 	}
 	_ = os.RemoveAll(dir) // crun and keeper have read it; it is on a tmpfs
 	_ = os.Remove(m.consoleSocket(x.ID))
@@ -209,7 +262,6 @@ func (m *Manager) execRun(ctx context.Context, x *Exec, attach *keeperapi.Attach
 	x.pid, x.running = process.Pid, x.exitCode == nil
 	close(x.begun)
 	x.mu.Unlock()
-	m.emit(x.c, events.Action(string(events.ActionExecStart)+": "+strings.Join(x.want.Cmd, " ")), "execID", x.ID)
 	return stream, nil
 }
 
@@ -290,7 +342,7 @@ func (m *Manager) execEnded(x *Exec, e keeperapi.Exit) {
 	}
 	x.mu.Unlock()
 	m.emit(x.c, events.ActionExecDie, "execID", x.ID, "exitCode", strconv.Itoa(e.Code))
-	m.forget(x.ID)
+	m.forget(x.keeperID())
 }
 
 // resizePatience is how long a resize waits for its exec to begin, as in Docker.
@@ -319,7 +371,7 @@ func (m *Manager) ExecResize(ctx context.Context, id string, rows, cols uint16) 
 	if !running {
 		return errdefs.ErrConflict.WithMessage("exec process is not running")
 	}
-	return m.Keeper.Resize(ctx, x.ID, rows, cols)
+	return m.Keeper.Resize(ctx, x.keeperID(), rows, cols)
 }
 
 // ExecInspect describes an exec.

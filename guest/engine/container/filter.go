@@ -75,7 +75,7 @@ func (m *Manager) compileFilter(ctx context.Context, name string, values []strin
 	case "publish", "expose":
 		return portFilter(name, values)
 	case "health":
-		return anyOf(values, func(_ *record, v string) bool { return v == "none" }), nil // none are run yet
+		return healthFilter(values)
 	case "is-task":
 		return anyOf(values, func(_ *record, v string) bool { return v == "false" || v == "0" }), nil
 	case "isolation":
@@ -88,6 +88,20 @@ func anyOf(values []string, f func(r *record, v string) bool) match {
 	return func(r *record) bool {
 		return slices.ContainsFunc(values, func(v string) bool { return f(r, v) })
 	}
+}
+
+func healthFilter(values []string) (match, error) {
+	for _, v := range values {
+		if err := container.ValidateHealthStatus(container.HealthStatus(v)); err != nil {
+			return nil, invalid("invalid filter 'health=%s': %s", v, err)
+		}
+	}
+	return anyOf(values, func(r *record, v string) bool {
+		if r.Health == nil {
+			return v == string(container.NoHealthcheck)
+		}
+		return v == string(r.Health.Status)
+	}), nil
 }
 
 func nameFilter(values []string) (match, error) {

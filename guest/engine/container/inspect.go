@@ -34,7 +34,7 @@ func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*containe
 	execs := make([]string, 0, len(c.execs))
 	for id, x := range c.execs {
 		x.mu.Lock()
-		if x.running {
+		if x.exitCode == nil {
 			execs = append(execs, id)
 		}
 		x.mu.Unlock()
@@ -46,7 +46,7 @@ func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*containe
 		args = []string{}
 	}
 	out := &container.InspectResponse{
-		ID: r.ID, Created: timeText(r.Created), Path: path, Args: args, State: r.State.inspect(), Image: r.ImageID,
+		ID: r.ID, Created: timeText(r.Created), Path: path, Args: args, State: r.inspectState(), Image: r.ImageID,
 		ResolvConfPath: c.engineFile(&r, "resolv.conf"), HostnamePath: c.engineFile(&r, "hostname"), HostsPath: c.engineFile(&r, "hosts"),
 		LogPath: c.logPath(), Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: "overlay2", Platform: "linux",
 		ExecIDs: execs, HostConfig: r.HostConfig, Mounts: orEmpty(r.Mounts), Config: r.Config,
@@ -78,9 +78,14 @@ func orEmpty[T any](s []T) []T {
 	return s
 }
 
-func (s *state) inspect() *container.State {
+func (r *record) inspectState() *container.State {
+	s := &r.State
+	var health *container.Health
+	if r.Health != nil {
+		health = &container.Health{Status: r.Health.Status, FailingStreak: r.Health.FailingStreak, Log: orEmpty(r.Health.Log)}
+	}
 	return &container.State{
-		Status: s.Status, Running: s.alive(), Restarting: s.Status == container.StateRestarting, OOMKilled: s.OOMKilled,
+		Health: health, Status: s.Status, Running: s.alive(), Restarting: s.Status == container.StateRestarting, OOMKilled: s.OOMKilled,
 		Dead: s.Status == container.StateDead, Pid: s.Pid, ExitCode: s.ExitCode, Error: s.Error,
 		StartedAt: timeText(s.Started), FinishedAt: timeText(s.Finished),
 	}

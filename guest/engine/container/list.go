@@ -53,10 +53,13 @@ func (m *Manager) summary(ctx context.Context, r *record) container.Summary {
 	s := container.Summary{
 		ID: r.ID, Names: []string{"/" + r.Name}, Image: m.imageName(ctx, r), ImageID: r.ImageID,
 		Command: commandLine(path, args), Created: r.Created.Unix(),
-		Ports: portSummaries(r), Labels: r.Config.Labels, State: r.State.Status, Status: r.State.text(time.Now()),
+		Ports: portSummaries(r), Labels: r.Config.Labels, State: r.State.Status, Status: r.status(time.Now()),
 		NetworkSettings: &container.NetworkSettingsSummary{Networks: m.networkSettings(r).Networks},
 		Mounts:          orEmpty(r.Mounts),
 		Health:          &container.HealthSummary{Status: container.NoHealthcheck},
+	}
+	if r.Health != nil {
+		s.Health = &container.HealthSummary{Status: r.Health.Status, FailingStreak: r.Health.FailingStreak}
 	}
 	s.HostConfig.NetworkMode = string(r.HostConfig.NetworkMode)
 	s.HostConfig.Annotations = r.HostConfig.Annotations
@@ -85,7 +88,19 @@ func (m *Manager) imageName(ctx context.Context, r *record) string {
 	return r.Config.Image
 }
 
-// text is the STATUS column of docker ps.
+// status is the STATUS column of docker ps.
+func (r *record) status(now time.Time) string {
+	text := r.State.text(now)
+	switch {
+	case r.Health == nil || !r.State.running():
+		return text
+	case r.Health.Status == container.Starting:
+		return text + " (health: starting)"
+	}
+	return text + " (" + string(r.Health.Status) + ")"
+}
+
+// text is the same without the health.
 func (s *state) text(now time.Time) string {
 	switch s.Status {
 	case container.StateRunning:

@@ -21,7 +21,8 @@ type Manager struct {
 	names map[string]string // name → ID; also of containers that are being created
 	execs map[string]*Exec
 
-	background background // ends, restarts, removal of files
+	background background // ends, restarts, health checks, removal of files
+	probes     probeGate
 	// life ends when the engine does: nothing is restarted any more.
 	life    context.Context
 	endLife context.CancelFunc
@@ -29,7 +30,7 @@ type Manager struct {
 
 // New returns a Manager that knows nothing yet; call Restore.
 func New(o Options) *Manager {
-	m := &Manager{Options: o, byID: map[string]*Container{}, names: map[string]string{}, execs: map[string]*Exec{}}
+	m := &Manager{Options: o, byID: map[string]*Container{}, names: map[string]string{}, execs: map[string]*Exec{}, probes: newProbeGate()}
 	m.life, m.endLife = context.WithCancel(context.Background())
 	return m
 }

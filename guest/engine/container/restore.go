@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -30,6 +31,7 @@ func (m *Manager) Restore(ctx context.Context) error {
 	for _, p := range processes {
 		known[p.ID] = p
 		m.killStray(ctx, p)
+		m.killProbeLeft(ctx, p)
 	}
 	var running []string
 	for _, c := range m.all() {
@@ -42,6 +44,11 @@ func (m *Manager) Restore(ctx context.Context) error {
 		return fmt.Errorf("restore networks: %w", err)
 	}
 	m.sweep(ctx, known)
+	for _, c := range m.all() {
+		c.mu.Lock()
+		m.watchHealth(c, true)
+		c.mu.Unlock()
+	}
 	return nil
 }
 
@@ -75,11 +82,13 @@ func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
 		// meanwhile is still running here, until Watch tells of its end.
 		if !s.running() {
 			s.start(p.Pid, p.Started)
+			c.resetHealth()
 		}
 		s.Pid = p.Pid
 		return true
 	case s.running():
 		s.end(exitUnknown, time.Now().UTC(), false, false)
+		c.stopHealth()
 	}
 	c.Networks, c.Ports, c.NetNS = nil, nil, ""
 	return false
@@ -100,6 +109,16 @@ func (m *Manager) killStray(ctx context.Context, p keeperapi.Process) {
 	m.Log.Warn("killing a container that is not recorded", "id", p.ID)
 	if err := m.Keeper.Signal(ctx, p.ID, int(unix.SIGKILL)); err != nil && !keeperapi.IsNotFound(err) {
 		m.Log.Warn("kill stray container", "id", p.ID, "error", err)
+	}
+}
+
+// killProbeLeft ends a health check's probe that an earlier engine was waiting for.
+func (m *Manager) killProbeLeft(ctx context.Context, p keeperapi.Process) {
+	if p.Exit != nil || !strings.HasPrefix(p.ID, probePrefix) {
+		return
+	}
+	if err := m.Keeper.Signal(ctx, p.ID, int(unix.SIGKILL)); err != nil && !keeperapi.IsNotFound(err) {
+		m.Log.Warn("kill health check of an earlier engine", "id", p.ID, "error", err)
 	}
 }
 

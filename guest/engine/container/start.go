@@ -152,11 +152,15 @@ func (l *launch) exec(ctx context.Context) error {
 	}
 	c.mu.Lock()
 	c.State.start(process.Pid, process.Started)
+	c.resetHealth()
 	c.mu.Unlock()
 	if err := m.save(c, c.durable()); err != nil {
 		// It runs, and the keeper knows; a new engine takes it over from there.
 		m.Log.Error("record started container", "id", c.ID, "error", err)
 	}
+	c.mu.Lock()
+	m.watchHealth(c, false)
+	c.mu.Unlock()
 	return nil
 }
 

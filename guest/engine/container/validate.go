@@ -39,9 +39,6 @@ func (m *Manager) validate(o CreateOptions) (warnings []string, err error) {
 	if hc.NetworkMode.IsHost() && (len(hc.PortBindings) > 0 || hc.PublishAllPorts) {
 		warnings = append(warnings, "Published ports are discarded when using host network mode")
 	}
-	if h := o.Config.Healthcheck; h != nil && len(h.Test) > 0 && h.Test[0] != "NONE" {
-		warnings = append(warnings, "naru does not run health checks yet")
-	}
 	if hc.Init != nil && *hc.Init && m.InitPath == "" {
 		return nil, errdefs.ErrNotImplemented.WithMessage("this engine has no init program for --init")
 	}
@@ -71,7 +68,7 @@ func checkConfig(c *container.Config) error {
 			return err
 		}
 	}
-	return nil
+	return checkHealth(c.Healthcheck)
 }
 
 func checkPolicies(hc *container.HostConfig) error {

@@ -45,6 +45,16 @@ func main() {
 		signal.Ignore(syscall.SIGTERM)
 		fmt.Println("ready")
 		time.Sleep(time.Hour)
+	case "exists": // as a health check
+		if _, err := os.Stat(rest[0]); err != nil {
+			fmt.Println("not there")
+			os.Exit(1)
+		}
+		fmt.Println("there")
+	case "touch":
+		_ = os.WriteFile(rest[0], nil, 0o644)
+	case "remove":
+		_ = os.Remove(rest[0])
 	case "who":
 		dir, _ := os.Getwd()
 		fmt.Println(os.Getuid(), dir, os.Getenv("A"))
