@@ -93,14 +93,22 @@ func (e *Engine) openParts(ctx context.Context) (err error) {
 			return e.Networks.Publisher().Dial(ctx, addr)
 		}
 	}
-	e.Images, err = image.Open(ctx, images)
+	e.Volumes, err = volume.Open(volume.Options{
+		Root: e.Root, Run: e.Run, Store: e.Journal, Events: e.Events, Log: e.Log, Shares: e.Shares, Mode: e.Mode,
+		Container: e.Containers.ResolveID, Running: e.Containers.Running,
+		ResolveImage: func(ctx context.Context, ref string) (string, error) {
+			img, err := e.Images.Resolve(ctx, ref)
+			if err != nil {
+				return "", err
+			}
+			return img.ID, nil
+		},
+		ImageLayers: func(ctx context.Context, id string) ([]string, error) { return e.Images.Layers(ctx, id) },
+	})
 	if err != nil {
 		return err
 	}
-	e.Volumes, err = volume.Open(volume.Options{
-		Root: e.Root, Store: e.Journal, Events: e.Events, Log: e.Log, Shares: e.Shares, Mode: e.Mode,
-		Container: e.Containers.ResolveID,
-	})
+	e.Images, err = image.Open(ctx, images) // its collector asks containers and volumes what is in use
 	if err != nil {
 		return err
 	}
@@ -118,6 +126,9 @@ func (e *Engine) imageUses(imageID string) []image.Use {
 	var uses []image.Use
 	for _, u := range e.Containers.UsesOf(imageID) {
 		uses = append(uses, image.Use{Container: u.ID, Running: u.Running})
+	}
+	for _, id := range e.Volumes.ImageUsers(imageID) {
+		uses = append(uses, image.Use{Container: id, Running: e.Containers.Running(id)})
 	}
 	return uses
 }

@@ -29,6 +29,7 @@ type Mount struct {
 	Source      string // absolute host path; unused for tmpfs
 	Target      string // absolute path in the container
 	ReadOnly    bool
+	Flat        bool     // a bind without the mounts below the source
 	Propagation string   // "rprivate" when empty
 	Options     []string // tmpfs: "size=64m", "mode=1777", …
 }

@@ -225,7 +225,11 @@ func specMount(m Mount, target string) specs.Mount {
 	if propagation == "" {
 		propagation = "rprivate"
 	}
-	return specs.Mount{Destination: target, Type: "bind", Source: m.Source, Options: append([]string{"rbind", propagation, access}, m.Options...)}
+	bind := "rbind"
+	if m.Flat {
+		bind = "bind"
+	}
+	return specs.Mount{Destination: target, Type: "bind", Source: m.Source, Options: append([]string{bind, propagation, access}, m.Options...)}
 }
 
 func sizeOption(bytes int64) string { return "size=" + strconv.FormatInt(bytes, 10) }

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/mount"
 )
 
 // DeleteOptions say how to delete.
@@ -76,6 +77,11 @@ func (m *Manager) removeStopped(ctx context.Context, c *Container, volumes bool)
 	m.dropFromMaps(c, name)
 	m.discard(c.dir, c.ID)
 	m.Images.Released(c.ImageID)
+	for _, p := range c.snapshot().Mounts {
+		if p.Type == mount.TypeImage {
+			m.Images.Released(p.Source)
+		}
+	}
 	m.emit(c, events.ActionDestroy)
 	c.notifyRemoved()
 	return nil

@@ -76,6 +76,18 @@ func (m *Manager) ResolveID(ref string) (string, error) {
 	return c.ID, nil
 }
 
+// Running tells whether a container, given by its whole ID, runs or is about to run again.
+func (m *Manager) Running(id string) bool {
+	m.mu.RLock()
+	c := m.byID[id]
+	m.mu.RUnlock()
+	if c == nil {
+		return false
+	}
+	r := c.snapshot()
+	return r.State.alive()
+}
+
 // all returns the containers, in no order.
 func (m *Manager) all() []*Container {
 	m.mu.RLock()

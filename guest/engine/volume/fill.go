@@ -46,6 +46,9 @@ func (m *Manager) fillOne(ctx context.Context, v *vol, target string, rootfs fun
 	}
 	c := newCopier(ctx, dst, m.opts.Log.With("volume", v.name))
 	if err := c.tree(src, dst); err != nil {
+		if v.needsMount() { // it is the user's: what was copied stays, nothing is deleted
+			return errors.Join(err, os.Remove(mark))
+		}
 		return errors.Join(err, m.empty(v.name))
 	}
 	if c.copied && !v.Anonymous {

@@ -3,6 +3,7 @@
 package volume
 
 import (
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
 
 	"naru/guest/api"
 	"naru/guest/engine/event"
@@ -34,6 +36,7 @@ type Store interface {
 // Options say what a Manager works with.
 type Options struct {
 	Root   string // the engine's root; the data is in Root/volumes/<name>/_data
+	Run    string // a tmpfs that lives as long as the keeper: mounts/<container ID> is in it
 	Store  Store
 	Events *event.Bus
 	Log    *slog.Logger
@@ -41,6 +44,11 @@ type Options struct {
 	Mode   string      // api.ModeDirect or api.ModeMachine
 	// Container resolves a container's name or ID prefix to its ID, for VolumesFrom; nil refuses VolumesFrom.
 	Container func(ref string) (id string, err error)
+	// Running tells whether a container runs; nil: none does.
+	Running func(containerID string) bool
+	// ResolveImage finds an image for a mount of one, and ImageLayers its layers, topmost first. nil refuses such mounts.
+	ResolveImage func(ctx context.Context, ref string) (id string, err error)
+	ImageLayers  func(ctx context.Context, id string) ([]string, error)
 }
 
 // Kinds of record in the store.
@@ -58,6 +66,7 @@ const (
 type record struct {
 	Created   time.Time
 	Labels    map[string]string `json:",omitempty"`
+	Options   map[string]string `json:",omitempty"` // of the driver
 	Anonymous bool              `json:",omitempty"`
 }
 
@@ -66,12 +75,16 @@ type vol struct {
 	record
 	name string
 	fill sync.Mutex // held while the image's content is copied in
+
+	mounting sync.Mutex      // held while its file system is mounted and unmounted; guards active
+	active   map[string]bool // who needs it mounted, as far as this engine knows
 }
 
 // use is what a container has mounted, from its creation to its removal.
 type use struct {
 	Points    []container.MountPoint
 	Anonymous map[string]string `json:",omitempty"` // destination to the volume made for it
+	Subpaths  map[string]string `json:",omitempty"` // destination to the part of the volume or image that is mounted
 }
 
 // Manager owns the volumes of one installation. Safe for concurrent use.
@@ -133,7 +146,7 @@ func (m *Manager) reconcile() error {
 		if !e.IsDir() || checkName(name) != nil {
 			continue
 		}
-		if _, err := os.Lstat(filepath.Join(m.dir, name, marker)); err == nil {
+		if _, err := os.Lstat(filepath.Join(m.dir, name, marker)); err == nil && (m.vols[name] == nil || !m.vols[name].needsMount()) {
 			if err := m.empty(name); err != nil {
 				return fmt.Errorf("empty half-filled volume %s: %w", name, err)
 			}
@@ -158,6 +171,9 @@ func (m *Manager) reconcile() error {
 // empty undoes an interrupted copy.
 func (m *Manager) empty(name string) error {
 	data := m.data(name)
+	if mounted, err := isMountPoint(data); err != nil || mounted { // never delete what somebody mounted there
+		return errors.Join(err, os.Remove(filepath.Join(m.dir, name, marker)))
+	}
 	err := errors.Join(os.RemoveAll(data), os.MkdirAll(data, 0o755))
 	if err != nil {
 		return err
@@ -172,7 +188,7 @@ func (m *Manager) data(name string) string { return filepath.Join(m.dir, name, d
 func (m *Manager) users(name string) []string {
 	var out []string
 	for id, u := range m.uses {
-		if slices.ContainsFunc(u.Points, func(p container.MountPoint) bool { return p.Name == name && p.Name != "" }) {
+		if slices.ContainsFunc(u.Points, func(p container.MountPoint) bool { return p.Type == mount.TypeVolume && p.Name == name }) {
 			out = append(out, id)
 		}
 	}

@@ -26,10 +26,14 @@ func (m *Manager) Validate(cfg *container.Config, hc *container.HostConfig) erro
 		return err
 	}
 	for _, p := range points {
-		if p.Type == mount.TypeBind {
-			if err := m.checkSource(p); err != nil {
-				return err
-			}
+		switch p.Type {
+		case mount.TypeBind:
+			err = m.checkSource(p)
+		case mount.TypeVolume:
+			err = m.checkDriver("", p.driverOptions)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -42,7 +46,7 @@ func (m *Manager) plan(cfg *container.Config, hc *container.HostConfig, before *
 	if hc == nil {
 		hc = &container.HostConfig{}
 	}
-	if err := checkDriver(hc.VolumeDriver, nil); err != nil {
+	if err := m.checkDriver(hc.VolumeDriver, nil); err != nil {
 		return nil, err
 	}
 	said, err := explicit(hc)
@@ -161,15 +165,15 @@ func pointsOf(u *use, mode string) []*point {
 			continue
 		}
 		mp.RW = mp.RW && !slices.Contains(strings.Split(mode, ","), "ro")
-		out = append(out, &point{MountPoint: mp, noCopy: true})
+		out = append(out, &point{MountPoint: mp, noCopy: true, subpath: u.Subpaths[mp.Destination]})
 	}
 	return out
 }
 
 // checkSource checks the host's side of a bind mount as far as it can be without changing anything.
 func (m *Manager) checkSource(p *point) error {
-	if m.opts.Mode == api.ModeMachine && !m.shared(p.Source) {
-		return invalid("bind source path is not shared with the machine: %s", p.Source)
+	if err := m.checkShared(p.Source); err != nil {
+		return err
 	}
 	_, err := os.Stat(p.Source)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -180,6 +184,14 @@ func (m *Manager) checkSource(p *point) error {
 	}
 	if err != nil {
 		return invalid("invalid mount config for type \"bind\": %s", err)
+	}
+	return nil
+}
+
+// checkShared refuses a folder that the machine does not have from its host.
+func (m *Manager) checkShared(source string) error {
+	if m.opts.Mode == api.ModeMachine && !m.shared(source) {
+		return invalid("bind source path is not shared with the machine: %s", source)
 	}
 	return nil
 }

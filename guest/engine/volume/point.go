@@ -3,6 +3,7 @@ package volume
 import (
 	"fmt"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,7 +20,10 @@ type point struct {
 	createSource  bool              // make a missing folder on the host
 	flatReadOnly  bool              // read-only for the mount itself, not for those below it
 	forceReadOnly bool              // read-only for all below it, or an error
+	flat          bool              // without the mounts below the source
+	subpath       string            // the part of the volume or image to mount; "" for all
 	labels        map[string]string // for a volume that is made for it
+	driverOptions map[string]string // likewise
 	options       []string          // of a tmpfs
 	hidden        bool              // not shown by inspect: --tmpfs
 }
@@ -143,7 +147,7 @@ func parseMount(spec mount.Mount) (*point, error) {
 	case mount.TypeTmpfs:
 		return p, parseTmpfsMount(p, spec, bad)
 	case mount.TypeImage:
-		return nil, errdefs.ErrNotImplemented.WithMessage("naru does not mount images yet")
+		return p, parseImageMount(p, spec, bad)
 	}
 	return nil, bad("mount type unknown")
 }
@@ -185,9 +189,7 @@ func parseBindMount(p *point, spec mount.Mount, bad func(string, ...any) error) 
 		}
 		p.Propagation = o.Propagation
 	}
-	if o.NonRecursive {
-		return errdefs.ErrNotImplemented.WithMessage("naru does not do non-recursive bind mounts yet")
-	}
+	p.flat = o.NonRecursive
 	if (o.ReadOnlyNonRecursive || o.ReadOnlyForceRecursive) && !spec.ReadOnly {
 		return bad("mount must be read-only for a read-only option")
 	}
@@ -209,12 +211,31 @@ func parseVolumeMount(p *point, spec mount.Mount, bad func(string, ...any) error
 	if o == nil {
 		return nil
 	}
-	if o.Subpath != "" {
-		return errdefs.ErrNotImplemented.WithMessage("naru does not mount a subpath of a volume yet")
+	if o.Subpath != "" && !filepath.IsLocal(o.Subpath) {
+		return bad("subpath must be a relative path within the volume")
 	}
-	p.noCopy, p.labels = o.NoCopy, o.Labels
-	if o.DriverConfig != nil {
-		return checkDriver(o.DriverConfig.Name, o.DriverConfig.Options)
+	p.subpath, p.labels = o.Subpath, o.Labels
+	p.noCopy = o.NoCopy || p.subpath != "" // what the image has there is not the whole volume's
+	if d := o.DriverConfig; d != nil {
+		if d.Name != "" && d.Name != driver {
+			return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("error looking up volume plugin %s: plugin %q not found", d.Name, d.Name))
+		}
+		p.driverOptions = d.Options
+	}
+	return nil
+}
+
+// parseImageMount reads a mount of an image's files, always read-only.
+func parseImageMount(p *point, spec mount.Mount, bad func(string, ...any) error) error {
+	if spec.Source == "" {
+		return bad("field Source must not be empty")
+	}
+	p.Name, p.RW = spec.Source, false
+	if o := spec.ImageOptions; o != nil && o.Subpath != "" {
+		if !filepath.IsLocal(o.Subpath) {
+			return bad("subpath must be a relative path within the image")
+		}
+		p.subpath = o.Subpath
 	}
 	return nil
 }

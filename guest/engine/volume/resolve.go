@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/mount"
@@ -29,23 +30,33 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 		return nil, nil, err
 	}
 	for _, p := range points {
-		if p.Type == mount.TypeBind {
-			if err := m.prepareSource(p); err != nil {
-				return nil, nil, err
-			}
+		switch p.Type {
+		case mount.TypeBind:
+			err = m.prepareSource(p)
+		case mount.TypeImage:
+			err = m.findImage(ctx, p, before)
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 	}
 	if err := m.claim(containerID, points, before); err != nil {
 		return nil, nil, err
 	}
 	if before == nil {
-		if err := m.fillAll(ctx, points, rootfs); err != nil {
+		if err := m.fillAll(ctx, containerID, points, rootfs); err != nil {
 			return nil, nil, err
 		}
 	}
 	mounts, shown := make([]runtime.Mount, 0, len(points)), make([]container.MountPoint, 0, len(points))
-	for _, p := range points {
-		mnt, err := p.mount()
+	for i, p := range points {
+		source := p.Source
+		if before != nil { // it starts
+			if source, err = m.prepare(ctx, containerID, i, p); err != nil {
+				return nil, nil, err
+			}
+		}
+		mnt, err := p.mount(source)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -63,12 +74,44 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 	return mounts, shown, nil
 }
 
+// findImage fixes at the container's creation which image a mount is of: its name may mean another one later.
+func (m *Manager) findImage(ctx context.Context, p *point, before *use) (err error) {
+	if before != nil {
+		for _, old := range before.Points {
+			if old.Type == mount.TypeImage && old.Destination == p.Destination {
+				p.Source = old.Source
+			}
+		}
+	}
+	if p.Source != "" {
+		return nil
+	}
+	if m.opts.ResolveImage == nil {
+		return errdefs.ErrNotImplemented.WithMessage("this engine cannot mount images")
+	}
+	p.Source, err = m.opts.ResolveImage(ctx, p.Name)
+	return err
+}
+
+// ImageUsers are the containers that mount an image.
+func (m *Manager) ImageUsers(imageID string) []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var out []string
+	for id, u := range m.uses {
+		if slices.ContainsFunc(u.Points, func(p container.MountPoint) bool { return p.Type == mount.TypeImage && p.Source == imageID }) {
+			out = append(out, id)
+		}
+	}
+	return out
+}
+
 // claim gives the nameless volumes of points their names, records the use, and then makes what is missing: an engine that
 // dies in between leaves no volume that nobody knows the user of.
 func (m *Manager) claim(containerID string, points []*point, before *use) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	now := &use{Anonymous: map[string]string{}}
+	now := &use{Anonymous: map[string]string{}, Subpaths: map[string]string{}}
 	if before != nil {
 		maps.Copy(now.Anonymous, before.Anonymous)
 	}
@@ -81,9 +124,12 @@ func (m *Manager) claim(containerID string, points []*point, before *use) error 
 			}
 			p.Source = m.data(p.Name)
 			missing = append(missing, func() error {
-				_, err := m.ensure(p.Name, p.labels, anonymous, !anonymous)
+				_, err := m.ensure(p.Name, record{Labels: p.labels, Options: p.driverOptions, Anonymous: anonymous}, !anonymous)
 				return err
 			})
+		}
+		if p.subpath != "" {
+			now.Subpaths[p.Destination] = p.subpath
 		}
 		if !p.hidden {
 			now.Points = append(now.Points, p.MountPoint)
@@ -111,10 +157,36 @@ func (m *Manager) nameAnonymous(p *point, now *use) {
 	}
 }
 
-// mount is the point as the runtime wants it.
-func (p *point) mount() (runtime.Mount, error) {
+// prepare mounts on the host's side what the container is about to be given, and returns where it is.
+func (m *Manager) prepare(ctx context.Context, containerID string, number int, p *point) (source string, err error) {
+	source = p.Source
+	switch p.Type {
+	case mount.TypeVolume:
+		m.mu.Lock()
+		v := m.vols[p.Name]
+		m.mu.Unlock()
+		if v == nil {
+			return "", errNoVolume(p.Name)
+		}
+		if err := m.acquire(v, containerID); err != nil {
+			return "", err
+		}
+	case mount.TypeImage:
+		if source, err = m.stageImage(ctx, containerID, number, p); err != nil {
+			return "", err
+		}
+	}
+	if p.subpath == "" {
+		return source, nil
+	}
+	const behind = 1 << 16 // an image with a subpath is staged twice
+	return m.stageSubpath(containerID, behind+number, source, p.subpath)
+}
+
+// mount is the point as the runtime wants it, with the files at source.
+func (p *point) mount(source string) (runtime.Mount, error) {
 	out := runtime.Mount{
-		Type: "bind", Source: p.Source, Target: p.Destination, ReadOnly: !p.RW, Propagation: string(p.Propagation),
+		Type: "bind", Source: source, Target: p.Destination, ReadOnly: !p.RW, Propagation: string(p.Propagation), Flat: p.flat,
 	}
 	switch {
 	case p.Type == mount.TypeTmpfs:
@@ -133,7 +205,7 @@ func (p *point) mount() (runtime.Mount, error) {
 }
 
 // fillAll copies the image's content into the empty volumes among points.
-func (m *Manager) fillAll(ctx context.Context, points []*point, rootfs func() (string, error)) error {
+func (m *Manager) fillAll(ctx context.Context, containerID string, points []*point, rootfs func() (string, error)) error {
 	for _, p := range points {
 		if p.Type != mount.TypeVolume || p.noCopy {
 			continue
@@ -144,14 +216,18 @@ func (m *Manager) fillAll(ctx context.Context, points []*point, rootfs func() (s
 		if v == nil {
 			return errNoVolume(p.Name)
 		}
-		if err := m.fillOne(ctx, v, p.Destination, rootfs); err != nil {
+		if err := m.acquire(v, containerID); err != nil {
+			return err
+		}
+		err := m.fillOne(ctx, v, p.Destination, rootfs)
+		if err := errors.Join(err, m.relinquish(v, containerID)); err != nil {
 			return fmt.Errorf("copy image content to volume %s: %w", p.Name, err)
 		}
 	}
 	return nil
 }
 
-// Unmounted tells that the container has ended: the `unmount` events.
+// Unmounted says that the container has ended: what was mounted for it goes, and the `unmount` events tell of it.
 func (m *Manager) Unmounted(containerID string) {
 	m.mu.Lock()
 	u := m.uses[containerID]
@@ -159,6 +235,7 @@ func (m *Manager) Unmounted(containerID string) {
 	if u == nil {
 		return
 	}
+	m.releaseMounts(containerID, u.Points)
 	for _, p := range u.Points {
 		if p.Type == mount.TypeVolume {
 			m.emit(events.ActionUnmount, p.Name, map[string]string{"container": containerID})

@@ -37,15 +37,11 @@ func checkName(name string) error {
 	return nil
 }
 
-func checkDriver(name string, options map[string]string) error {
+func (m *Manager) checkDriver(name string, options map[string]string) error {
 	if name != "" && name != driver {
 		return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("error looking up volume plugin %s: plugin %q not found", name, name))
 	}
-	if len(options) > 0 {
-		return errdefs.ErrNotImplemented.WithMessage("naru's local volume driver takes no options yet: " +
-			strings.Join(slices.Sorted(maps.Keys(options)), ", "))
-	}
-	return nil
+	return m.checkOptions(options)
 }
 
 // Create makes a volume, or returns the one of that name.
@@ -53,7 +49,7 @@ func (m *Manager) Create(ctx context.Context, req volume.CreateRequest) (*volume
 	if req.ClusterVolumeSpec != nil {
 		return nil, errdefs.ErrNotImplemented.WithMessage("naru has no cluster volumes")
 	}
-	if err := checkDriver(req.Driver, req.DriverOpts); err != nil {
+	if err := m.checkDriver(req.Driver, req.DriverOpts); err != nil {
 		return nil, err
 	}
 	anonymous := req.Name == ""
@@ -64,21 +60,29 @@ func (m *Manager) Create(ctx context.Context, req volume.CreateRequest) (*volume
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	v, err := m.ensure(req.Name, req.Labels, anonymous, true)
+	if v := m.vols[req.Name]; v != nil && !sameOptions(v.Options, req.DriverOpts) {
+		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("volume %s exists with other options: remove it first, or leave the options out", req.Name))
+	}
+	v, err := m.ensure(req.Name, record{Labels: req.Labels, Options: req.DriverOpts, Anonymous: anonymous}, true)
 	if err != nil {
 		return nil, err
 	}
 	return m.describe(v), nil
 }
 
-// ensure returns the volume of that name, making it when it is missing. The caller holds mu and has checked the name.
-func (m *Manager) ensure(name string, labels map[string]string, anonymous, durable bool) (*vol, error) {
+// sameOptions: who names no options takes the volume as it is.
+func sameOptions(have, want map[string]string) bool { return len(want) == 0 || maps.Equal(have, want) }
+
+// ensure returns the volume of that name, making it as in r when it is missing. The caller holds mu and has checked name
+// and options.
+func (m *Manager) ensure(name string, r record, durable bool) (*vol, error) {
 	if v := m.vols[name]; v != nil {
 		return v, nil
 	}
-	v := &vol{name: name, record: record{Created: time.Now(), Labels: labels, Anonymous: anonymous}}
-	if anonymous {
-		v.Labels = maps.Clone(labels)
+	v := &vol{name: name, record: r}
+	v.Created = time.Now()
+	if r.Anonymous {
+		v.Labels = maps.Clone(r.Labels)
 		if v.Labels == nil {
 			v.Labels = map[string]string{}
 		}
@@ -119,7 +123,7 @@ func errNoVolume(name string) error {
 func (m *Manager) describe(v *vol) *volume.Volume {
 	return &volume.Volume{
 		Name: v.name, Driver: driver, Scope: "local", Mountpoint: m.data(v.name),
-		CreatedAt: v.Created.Format(created), Labels: maps.Clone(v.Labels),
+		CreatedAt: v.Created.Format(created), Labels: maps.Clone(v.Labels), Options: maps.Clone(v.Options),
 	}
 }
 
@@ -166,6 +170,11 @@ func (m *Manager) Remove(ctx context.Context, name string, force bool) error {
 // retire takes an unused volume out of sight and returns the folder that is left to delete. The caller holds mu. The
 // record goes first: a crash after that leaves the volume whole, to be taken in again, never an empty one.
 func (m *Manager) retire(v *vol) (trash string, err error) {
+	if v.needsMount() { // the folder is deleted soon, what was mounted there must not be
+		if err := m.unmountData(v); err != nil {
+			return "", fmt.Errorf("remove %s: %w", v.name, err)
+		}
+	}
 	if err := m.opts.Store.Delete(kindVolume, v.name, !v.Anonymous); err != nil {
 		return "", fmt.Errorf("remove %s: %w", v.name, err)
 	}
