@@ -1,16 +1,15 @@
 package server
 
 import (
-	"encoding/json"
+	"fmt"
 	"net/http"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 
-	"naru/guest/engine/container"
 	"naru/guest/engine/event"
 )
 
@@ -22,69 +21,87 @@ func eventRoutes(bus *event.Bus) []route {
 }
 
 func serveEvents(bus *event.Bus, w http.ResponseWriter, r *http.Request) error {
+	since, err := unixTime(r, "since")
+	if err != nil {
+		return err
+	}
+	until, err := unixTime(r, "until")
+	if err != nil {
+		return err
+	}
+	if !until.IsZero() && until.Before(since) {
+		q := r.URL.Query()
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
+			"`since` time (%s) cannot be after `until` time (%s)", q.Get("since"), q.Get("until")))
+	}
 	filters, err := filtersValue(r)
 	if err != nil {
 		return err
 	}
-	match, err := eventFilter(filters)
-	if err != nil {
-		return err
-	}
-	since, err := eventTime(r, "since")
-	if err != nil {
-		return err
-	}
-	until, err := eventTime(r, "until")
-	if err != nil {
-		return err
-	}
-	if !since.IsZero() && !until.IsZero() && until.Before(since) {
-		return errdefs.ErrInvalidArgument.WithMessage("`since` time cannot be after `until` time")
-	}
-	past, sub := bus.Subscribe(since)
+	past, sub := bus.Subscribe(since, until, eventFilter(filters, requestVersion(r)))
 	defer sub.Close()
-	w.Header().Set("Content-Type", "application/json")
+	mediaType := jsonStreamType(r)
+	w.Header().Set("Content-Type", mediaType)
 	w.WriteHeader(http.StatusOK)
-	_ = http.NewResponseController(w).Flush()
-	out := eventWriter{json.NewEncoder(newFlusher(w)), match, until, lessVersion(requestVersion(r), "1.52")}
+	_ = http.NewResponseController(w).Flush() // the first write tells when the client has gone
+	out := eventWriter{jsonStreamEncoder(newFlusher(w), mediaType), lessVersion(requestVersion(r), "1.52")}
 	for _, m := range past {
-		if !out.write(m) {
+		if out.write(m) != nil {
 			return nil
 		}
 	}
-	out.follow(r, sub)
+	if until.IsZero() || until.After(time.Now()) {
+		out.follow(r, sub, until)
+	}
 	return nil
 }
 
-// eventTime is the zero time where the parameter is absent. "0" is the epoch: all that is kept, or no waiting.
-func eventTime(r *http.Request, name string) (time.Time, error) {
+// unixTime reads "seconds" or "seconds.fraction" since the epoch; the zero time where it is absent. Clients turn all
+// other forms into this one.
+func unixTime(r *http.Request, name string) (time.Time, error) {
 	text := r.URL.Query().Get(name)
-	if text == "0" {
-		return time.Unix(0, 0), nil
+	if text == "" {
+		return time.Time{}, nil
 	}
-	return container.ParseTime(text, time.Now())
+	bad := func(why string) error {
+		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid value for '%s': invalid timestamp %q: %s", name, text, why))
+	}
+	whole, fraction, _ := strings.Cut(text, ".")
+	sec, err := strconv.ParseInt(whole, 10, 64)
+	if err != nil {
+		return time.Time{}, bad(fmt.Sprintf("invalid seconds %q: %v", whole, err.(*strconv.NumError).Err))
+	}
+	if len(fraction) > maxFraction {
+		return time.Time{}, bad(fmt.Sprintf("invalid nanoseconds: length %d exceeds maximum %d", len(fraction), maxFraction))
+	}
+	if i := strings.IndexFunc(fraction, func(c rune) bool { return c < '0' || c > '9' }); i >= 0 {
+		return time.Time{}, bad(fmt.Sprintf("invalid nanoseconds: invalid character %q at position %d", fraction[i], i))
+	}
+	nsec, _ := strconv.ParseInt((fraction + "000000000")[:9], 10, 64) // nine digits
+	return time.Unix(sec, nsec), nil
 }
 
-// eventWriter sends the events that match, up to a time.
+// maxFraction bounds the digits after the point; those after the ninth do not count.
+const maxFraction = 20
+
+// eventWriter sends events in the form of one version of the API.
 type eventWriter struct {
-	enc   *json.Encoder
-	match func(events.Message) bool
-	until time.Time
-	older bool // with the fields of before 1.52
+	encode func(any) error
+	older  bool // with the fields of before 1.52
 }
 
 // follow sends what happens until the time is over, the client has gone, or it reads too slowly.
-func (o *eventWriter) follow(r *http.Request, sub *event.Subscription) {
+func (o eventWriter) follow(r *http.Request, sub *event.Subscription, until time.Time) {
 	var over <-chan time.Time
-	if !o.until.IsZero() {
-		timer := time.NewTimer(time.Until(o.until))
+	if !until.IsZero() {
+		timer := time.NewTimer(time.Until(until))
 		defer timer.Stop()
 		over = timer.C
 	}
 	for {
 		select {
 		case m, ok := <-sub.C:
-			if !ok || !o.write(m) {
+			if !ok || o.write(m) != nil {
 				return
 			}
 		case <-over:
@@ -95,89 +112,23 @@ func (o *eventWriter) follow(r *http.Request, sub *event.Subscription) {
 	}
 }
 
-// write returns false when nothing more is to be sent.
-func (o *eventWriter) write(m events.Message) bool {
-	if !o.until.IsZero() && m.TimeNano > o.until.UnixNano() {
-		return false
+func (o eventWriter) write(m events.Message) error {
+	if !o.older || m.Type != events.ContainerEventType && m.Type != events.ImageEventType {
+		return o.encode(m)
 	}
-	if !o.match(m) {
-		return true
+	old := olderEvent{Message: m, Status: string(m.Action), ID: m.Actor.ID}
+	if m.Type == events.ContainerEventType {
+		from := m.Actor.Attributes["image"]
+		old.From = &from
 	}
-	if !o.older {
-		return o.enc.Encode(m) == nil
-	}
-	old := olderEvent{Message: m}
-	if m.Type == events.ContainerEventType || m.Type == events.ImageEventType {
-		old.Status, old.ID, old.From = string(m.Action), m.Actor.ID, m.Actor.Attributes["image"]
-	}
-	return o.enc.Encode(old) == nil
+	return o.encode(old)
 }
 
+// olderEvent is an event of a container or an image with the fields that clients read before 1.52. The docker CLI up
+// to 24 crashes where they are missing.
 type olderEvent struct {
-	Status string `json:"status,omitempty"`
-	ID     string `json:"id,omitempty"`
-	From   string `json:"from,omitempty"`
+	Status string  `json:"status"`
+	ID     string  `json:"id"`
+	From   *string `json:"from,omitempty"` // of containers: the image
 	events.Message
-}
-
-// objectTypes are the filters that name an object of a type.
-var objectTypes = map[string]events.Type{
-	"container": events.ContainerEventType, "image": events.ImageEventType, "network": events.NetworkEventType,
-	"volume": events.VolumeEventType, "plugin": events.PluginEventType, "daemon": events.DaemonEventType,
-	"service": events.ServiceEventType, "node": events.NodeEventType, "secret": events.SecretEventType, "config": events.ConfigEventType,
-}
-
-// eventFilter: values of one filter are alternatives (of label: all), and all filters must hold.
-func eventFilter(filters map[string][]string) (func(events.Message) bool, error) {
-	for name := range filters {
-		_, object := objectTypes[name]
-		if !object && !slices.Contains([]string{"type", "event", "label", "scope"}, name) {
-			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter '" + name + "'")
-		}
-	}
-	return func(m events.Message) bool {
-		for name, values := range filters {
-			if len(values) > 0 && !eventMatches(m, name, values) {
-				return false
-			}
-		}
-		return true
-	}, nil
-}
-
-func eventMatches(m events.Message, name string, values []string) bool {
-	switch name {
-	case "type":
-		return slices.Contains(values, string(m.Type))
-	case "scope":
-		return slices.Contains(values, m.Scope)
-	case "event":
-		// "exec_create" also means "exec_create: sh -c …".
-		action, _, _ := strings.Cut(string(m.Action), ":")
-		return slices.Contains(values, string(m.Action)) || slices.Contains(values, action)
-	case "label":
-		return !slices.ContainsFunc(values, func(v string) bool {
-			key, value, withValue := strings.Cut(v, "=")
-			got, there := m.Actor.Attributes[key]
-			return !there || withValue && got != value
-		})
-	case "image":
-		return slices.ContainsFunc(values, func(v string) bool { return aboutImage(m, v) })
-	}
-	return m.Type == objectTypes[name] && slices.ContainsFunc(values, func(v string) bool {
-		return strings.HasPrefix(m.Actor.ID, v) || m.Actor.Attributes["name"] == strings.TrimPrefix(v, "/")
-	})
-}
-
-// aboutImage matches an image, and a container that was made from it, with or without its tag.
-func aboutImage(m events.Message, v string) bool {
-	name := m.Actor.Attributes["image"]
-	if m.Type == events.ImageEventType {
-		name = m.Actor.Attributes["name"]
-	}
-	bare := name
-	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {
-		bare = name[:i]
-	}
-	return name != "" && (v == name || v == bare) || m.Type == events.ImageEventType && m.Actor.ID == v
 }

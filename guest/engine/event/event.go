@@ -3,16 +3,18 @@
 package event
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/moby/moby/api/types/events"
 )
 
-// kept is how many past events a late subscriber can still see; Docker keeps 256.
-const kept = 1024
+// kept is how many past events a late subscriber can still see, as many as Docker.
+const kept = 256
 
-// queued is how far a subscriber may lag before it is dropped: a client that does not read must not hold memory.
+// queued is how far a subscriber may lag before it is dropped: a client that does not read must neither hold memory nor
+// keep anybody waiting. Docker gives it 100 ms an event and then leaves the event out; a stream that ends tells of it.
 const queued = 4096
 
 // Bus spreads events. The zero value is ready. Safe for concurrent use.
@@ -24,9 +26,10 @@ type Bus struct {
 
 // Subscription is one listener's queue. C is closed when the listener lags too far or calls Close.
 type Subscription struct {
-	C   <-chan events.Message
-	c   chan events.Message
-	bus *Bus
+	C     <-chan events.Message
+	c     chan events.Message
+	match func(events.Message) bool
+	bus   *Bus
 }
 
 // Publish tells all subscribers. The time is set here when m has none.
@@ -39,10 +42,15 @@ func (b *Bus) Publish(m events.Message) {
 	}
 	m.Scope = "local"
 	if len(b.past) == kept {
-		b.past = append(b.past[:0:0], b.past[kept/2:]...)
+		copy(b.past, b.past[1:])
+		b.past[kept-1] = m
+	} else {
+		b.past = append(b.past, m)
 	}
-	b.past = append(b.past, m)
 	for s := range b.subs {
+		if !s.match(m) {
+			continue
+		}
 		select {
 		case s.c <- m:
 		default: // too slow
@@ -57,26 +65,45 @@ func (b *Bus) Emit(typ events.Type, action events.Action, id string, attributes 
 	b.Publish(events.Message{Type: typ, Action: action, Actor: events.Actor{ID: id, Attributes: attributes}})
 }
 
-// Subscribe returns the events after since that are still kept (none for the zero time), and a subscription to all
-// that follow, without a gap between the two.
-func (b *Bus) Subscribe(since time.Time) ([]events.Message, *Subscription) {
+// Subscribe returns the kept events from since to until, and a subscription to all that follow, without a gap between
+// the two; of both only what match wants. The zero time is no bound, but when both are zero no past event is returned.
+// match is called with the bus held: it must be quick and must not call the bus.
+func (b *Bus) Subscribe(since, until time.Time, match func(events.Message) bool) ([]events.Message, *Subscription) {
+	c := make(chan events.Message, queued)
+	s := &Subscription{C: c, c: c, match: match, bus: b}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	var past []events.Message
-	if !since.IsZero() {
-		for _, m := range b.past {
-			if m.TimeNano >= since.UnixNano() {
-				past = append(past, m)
-			}
-		}
-	}
-	c := make(chan events.Message, queued)
-	s := &Subscription{C: c, c: c, bus: b}
 	if b.subs == nil {
 		b.subs = map[*Subscription]struct{}{}
 	}
 	b.subs[s] = struct{}{}
-	return past, s
+	return b.between(since, until, match), s
+}
+
+// between walks back from the newest, as time does not go back in it. mu is held.
+func (b *Bus) between(since, until time.Time, match func(events.Message) bool) []events.Message {
+	if since.IsZero() && until.IsZero() {
+		return nil
+	}
+	var past []events.Message
+	for _, m := range slices.Backward(b.past) {
+		at := time.Unix(0, m.TimeNano)
+		if !since.IsZero() && at.Before(since) {
+			break
+		}
+		if (until.IsZero() || !at.After(until)) && match(m) {
+			past = append(past, m)
+		}
+	}
+	slices.Reverse(past)
+	return past
+}
+
+// Listeners is how many subscriptions there are.
+func (b *Bus) Listeners() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.subs)
 }
 
 // Close ends the subscription. Idempotent.

@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/klauspost/compress/zstd"
+	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/image"
 )
 
@@ -224,7 +225,7 @@ func TestNames(t *testing.T) {
 	if list, _ := s.List(t.Context(), ListOptions{Dangling: &yes}); len(list) != 1 {
 		t.Errorf("%d dangling images", len(list))
 	}
-	past, sub := s.o.Events.Subscribe(time.Unix(1, 0))
+	past, sub := s.o.Events.Subscribe(time.Unix(1, 0), time.Time{}, func(events.Message) bool { return true })
 	sub.Close()
 	var actions []string
 	for _, m := range past {
