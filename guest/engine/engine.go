@@ -15,6 +15,7 @@ import (
 	"naru/guest/api"
 	"naru/guest/engine/container"
 	"naru/guest/engine/event"
+	"naru/guest/engine/facts"
 	"naru/guest/engine/image"
 	"naru/guest/engine/journal"
 	"naru/guest/engine/network"
@@ -46,6 +47,8 @@ type Engine struct {
 	Networks   *network.Manager
 	Volumes    *volume.Manager
 	Containers *container.Manager
+	Programs   facts.Programs
+	ID         string // of this installation, for as long as its data lives
 	Started    time.Time
 }
 
@@ -62,6 +65,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 		}
 	}()
 	if e.Journal, err = journal.Open(filepath.Join(o.Root, "state.journal"), o.Log); err != nil {
+		return nil, err
+	}
+	if e.ID, err = identity(e.Journal); err != nil {
 		return nil, err
 	}
 	keeper, err := keeperapi.Dial(ctx, o.Keeper)

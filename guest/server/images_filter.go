@@ -19,6 +19,7 @@ func imageListOptions(r *http.Request) (o image.ListOptions, err error) {
 		return o, err
 	}
 	o.All = boolValue(r, "all")
+	o.Shared = boolValue(r, "shared-size") && !lessVersion(requestVersion(r), "1.42")
 	for key, values := range f {
 		last := ""
 		if len(values) > 0 {

@@ -119,16 +119,8 @@ var dockerRoots = []string{
 	"networks", "nodes", "plugins", "secrets", "services", "session", "swarm", "system", "tasks", "version", "volumes",
 }
 
-// swarmRoots are those that need a swarm. Clients look for Docker's phrase to pass over them.
-var swarmRoots = []string{"configs", "nodes", "secrets", "services", "swarm", "tasks"}
-
 func notServed(method, path string) error {
-	text := fmt.Sprintf("naru does not serve %s %s yet", method, path)
-	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	if slices.Contains(swarmRoots, first) {
-		text = fmt.Sprintf("This node is not a swarm manager: naru does not serve %s %s", method, path)
-	}
-	return errdefs.ErrNotImplemented.WithMessage(text)
+	return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("naru does not serve %s %s yet", method, path))
 }
 
 func isDockerPath(path string) bool {

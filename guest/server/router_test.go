@@ -41,7 +41,6 @@ func TestRouter(t *testing.T) {
 		{"DELETE", "/containers/abc", 409, `{"message":"busy"}`},
 		{"POST", "/containers/abc/pause", 501, `{"message":"naru does not serve POST /containers/abc/pause yet"}`},
 		{"POST", "/containers/json", 501, `{"message":"naru does not serve POST /containers/json yet"}`},
-		{"GET", "/v1.47/services/x", 501, `{"message":"This node is not a swarm manager: naru does not serve GET /services/x"}`},
 		{"GET", "/nosuch", 404, `{"message":"page not found"}`},
 		{"GET", "/v1.99/containers/json", 400, `{"message":"client version 1.99 is too new. Maximum supported API version is 1.56"}`},
 		{"GET", "/v1.12/containers/json", 400, "too old"},

@@ -40,7 +40,8 @@ func New(e *engine.Engine, log *slog.Logger) *Server {
 func Handler(e *engine.Engine, log *slog.Logger) http.Handler {
 	return newRouter(log,
 		systemRoutes(e), eventRoutes(e.Events), containerRoutes(e.Containers), execRoutes(e.Containers),
-		imageRoutes(e.Images), networkRoutes(e.Networks), volumeRoutes(e.Volumes), naruRoutes(e))
+		imageRoutes(e.Images), networkRoutes(e.Networks), volumeRoutes(e.Volumes),
+		swarmRoutes(), pluginRoutes(), naruRoutes(e))
 }
 
 // Serve serves HTTP on ln until Close.

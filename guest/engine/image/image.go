@@ -69,6 +69,8 @@ type ListOptions struct {
 	Before    string   // images older than this one
 	Since     string   // images newer than this one
 	Until     time.Time
+	Shared    bool // fill SharedSize
+	Uses      bool // fill Containers
 }
 
 // ImportOptions describes an image made from one file system archive.

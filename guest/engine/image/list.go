@@ -29,7 +29,7 @@ func (s *Store) List(ctx context.Context, o ListOptions) ([]image.Summary, error
 		if len(o.Reference) > 0 {
 			tags, digests = matching(tags, o.Reference), matching(digests, o.Reference)
 		}
-		out = append(out, image.Summary{
+		summary := image.Summary{
 			ID:          img.ID,
 			RepoTags:    tags,
 			RepoDigests: digests,
@@ -38,7 +38,16 @@ func (s *Store) List(ctx context.Context, o ListOptions) ([]image.Summary, error
 			SharedSize:  -1,
 			Containers:  -1,
 			Labels:      img.Config.Labels,
-		})
+		}
+		if o.Uses {
+			summary.Containers = int64(len(s.inUse(img.ID)))
+		}
+		out = append(out, summary)
+	}
+	if o.Shared {
+		if err := s.fillShared(ctx, out); err != nil {
+			return nil, err
+		}
 	}
 	sort.Slice(out, func(i, j int) bool {
 		if out[i].Created != out[j].Created {

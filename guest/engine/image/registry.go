@@ -19,6 +19,9 @@ import (
 	"github.com/moby/moby/api/types/registry"
 )
 
+// userAgent names us to registries.
+const userAgent = "naru"
+
 // newResolver talks to the registry of one pull or push, until close is called. Credentials go to that registry and to the
 // token server it names, to nobody else.
 func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ remotes.Resolver, closeIdle func()) {
@@ -31,7 +34,7 @@ func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ re
 		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush,
 	}
 	if registryHost == "docker.io" {
-		h.Host = "registry-1.docker.io"
+		h.Host = hubHost
 	}
 	if isLoopback(registryHost) {
 		h.Scheme = "http"
@@ -51,7 +54,7 @@ func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ re
 			}))
 	}
 	return docker.NewResolver(docker.ResolverOptions{
-		Headers: http.Header{"User-Agent": {"naru"}},
+		Headers: http.Header{"User-Agent": {userAgent}},
 		Hosts:   func(string) ([]docker.RegistryHost, error) { return []docker.RegistryHost{h}, nil },
 	}), transport.CloseIdleConnections
 }

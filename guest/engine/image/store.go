@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -207,10 +208,17 @@ func (s *Store) leased(ctx context.Context) (_ context.Context, done func(), err
 	}, nil
 }
 
-func (s *Store) emit(action events.Action, id string, attributes map[string]string) {
-	if s.o.Events != nil {
-		s.o.Events.Emit(events.ImageEventType, action, id, attributes)
+// emit tells of an image, by its ID or the name it was pulled by: with its labels, as long as it is there.
+func (s *Store) emit(action events.Action, ref string, attributes map[string]string) {
+	if s.o.Events == nil {
+		return
 	}
+	all := map[string]string{}
+	if e, _, err := s.find(ref); ref != "" && err == nil {
+		maps.Copy(all, e.img.Config.Labels)
+	}
+	maps.Copy(all, attributes)
+	s.o.Events.Emit(events.ImageEventType, action, ref, all)
 }
 
 func (s *Store) inUse(imageID string) []Use {

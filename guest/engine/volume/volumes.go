@@ -144,6 +144,25 @@ func (m *Manager) List(f Filter) ([]volume.Volume, error) {
 	return out, nil
 }
 
+// Usage returns all volumes with what they take on disk and how many containers have them, ordered by name. It walks
+// through the volumes: a container, or on Linux the user, changes them without our knowledge.
+func (m *Manager) Usage(ctx context.Context) ([]volume.Volume, error) {
+	list, err := m.List(nil)
+	if err != nil {
+		return nil, err
+	}
+	for i, v := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, context.Cause(ctx)
+		}
+		m.mu.Lock()
+		users := len(m.users(v.Name))
+		m.mu.Unlock()
+		list[i].UsageData = &volume.UsageData{Size: int64(diskUsage(v.Mountpoint)), RefCount: int64(users)}
+	}
+	return list, nil
+}
+
 // Remove deletes a volume that no container uses. With force a missing one is not an error.
 func (m *Manager) Remove(ctx context.Context, name string, force bool) error {
 	m.mu.Lock()
