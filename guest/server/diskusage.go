@@ -28,11 +28,11 @@ type usages struct {
 // diskUsage is the answer in both its shapes. Up to API 1.51 there were only the lists; 1.52 has both, as there are
 // clients that name no version, but for one that says `verbose`, which is new as well, only the new shape.
 type diskUsage struct {
-	LayersSize int64                  `json:"LayersSize,omitempty"`
-	Images     []apiimage.Summary     `json:"Images,omitzero"`
-	Containers []apicontainer.Summary `json:"Containers,omitzero"`
-	Volumes    []apivolume.Volume     `json:"Volumes,omitzero"`
-	BuildCache []buildtypes.CacheRecord    `json:"BuildCache,omitzero"`
+	LayersSize int64                    `json:"LayersSize,omitempty"`
+	Images     []apiimage.Summary       `json:"Images,omitzero"`
+	Containers []apicontainer.Summary   `json:"Containers,omitzero"`
+	Volumes    []apivolume.Volume       `json:"Volumes,omitzero"`
+	BuildCache []buildtypes.CacheRecord `json:"BuildCache,omitzero"`
 	*system.DiskUsage
 }
 
