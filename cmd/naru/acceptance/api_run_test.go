@@ -356,7 +356,7 @@ func (e *apiEngine) prepare(t *testing.T, img, dir string) {
 	}
 	e.newest = ping.header.Get("Api-Version")
 	e.version = e.newest
-	e.vars = map[string]string{"IMG": img, "DIR": dir, "UP": "shared-up", "EXITED": "shared-exited", "CREATED": "shared-created"}
+	e.vars = map[string]string{"IMG": img, "DIR": dir, "UP": "shared-up", "EXITED": "shared-exited", "CREATED": "shared-created", "REG": strings.TrimSuffix(img, "/bookworm")}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
 	}

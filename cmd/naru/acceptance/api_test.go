@@ -29,7 +29,7 @@ import (
 // Variables: $N and ${N}b are names of the case's own for containers, volumes, networks and images; what carries them is
 // removed afterwards. $IMG is a Debian image. $UP, $EXITED and $CREATED are containers that all cases share, and must leave
 // as they are: running `sleep`, ended with exit code 3, never started. $DIR is a folder that can be bound. $V is the API
-// version of the prefix.
+// version of the prefix, $REG a registry that needs no login.
 //
 // Answers are matched by patterns: see matchJSON.
 type apiCase struct {
@@ -59,7 +59,7 @@ type step struct {
 }
 
 // apiTable is all cases; NARU_TEST_CASE, a regular expression, picks some by name.
-var apiTable = slices.Concat(apiContainerCases)
+var apiTable = slices.Concat(apiContainerCases, apiSystemCases)
 
 // shapeSince is the API version of the oldest dockerd whose answers are compared key by key: of a version that it does not have it
 // answers in its own, and what has come and gone since says nothing about naru.

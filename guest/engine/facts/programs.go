@@ -1,7 +1,9 @@
 package facts
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"os/exec"
 	"runtime/debug"
 	"strings"
@@ -29,7 +31,10 @@ type Programs struct {
 func (p *Programs) Runtime(ctx context.Context, path string) Program {
 	return p.ask(ctx, path, func(ctx context.Context) Program {
 		out := parseRuntime(output(ctx, path, "--version"))
-		out.Features = strings.TrimSpace(output(ctx, path, "features"))
+		var features bytes.Buffer
+		if json.Compact(&features, []byte(output(ctx, path, "features"))) == nil {
+			out.Features = features.String()
+		}
 		return out
 	})
 }
