@@ -18,6 +18,9 @@ type Container struct {
 	NetNS      string // network namespace to join; "" is the host's own
 	PIDNS      string // pid and ipc namespaces to join, for the modes "container:<id>"; "" makes new ones
 	IPCNS      string
+	UserNS     string // user namespace to join; "" is the host's own
+	IDs        *IDMap // what UserNS maps; nil for none
+	ShmPath    string // folder that is /dev/shm, shared with others or the host's; "" is one of its own
 	CgroupPath string // "/naru0/<id>"
 	Mounts     []Mount
 	InitPath   string // static init for HostConfig.Init, bind-mounted to /sbin/docker-init; "" for none

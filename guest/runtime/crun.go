@@ -46,8 +46,8 @@ const cleanupTime = 10 * time.Second
 // running crun. Idempotent. Processes that outlived the init (shared pid namespace) are killed.
 func (c Crun) Cleanup(id, cgroupPath string) error {
 	var errs []error
-	for _, root := range cgroupRoots() {
-		if err := removeCgroup(filepath.Join(root, cgroupPath)); err != nil {
+	for _, m := range cgroupMounts() {
+		if err := removeCgroup(filepath.Join(m.path, cgroupPath)); err != nil {
 			errs = append(errs, err)
 		}
 	}
@@ -136,20 +136,22 @@ var hidden = sync.OnceValue(func() string {
 	return unified
 })
 
-// cgroupRoots are the mount points of all cgroup hierarchies: one for v2, one for each controller of v1. What the keeper
-// has covered is none.
-var cgroupRoots = sync.OnceValue(func() []string {
+// cgroupMount is a mounted hierarchy: the one of v2, or one of the controllers of v1.
+type cgroupMount struct{ path, options string }
+
+// cgroupMounts are those that are mounted here. What the keeper has covered is none.
+var cgroupMounts = sync.OnceValue(func() []cgroupMount {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil
 	}
-	var roots []string
+	var found []cgroupMount
 	for _, line := range strings.Split(string(mounts), "\n") {
 		before, after, ok := strings.Cut(line, " - ")
-		f := strings.Fields(before)
-		if ok && len(f) >= 5 && strings.HasPrefix(after, "cgroup") && f[4] != hidden() {
-			roots = append(roots, f[4])
+		f, super := strings.Fields(before), strings.Fields(after)
+		if ok && len(f) >= 5 && len(super) >= 3 && strings.HasPrefix(super[0], "cgroup") && f[4] != hidden() {
+			found = append(found, cgroupMount{f[4], super[2]})
 		}
 	}
-	return roots
+	return found
 })

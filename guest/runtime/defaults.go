@@ -2,7 +2,9 @@ package runtime
 
 import (
 	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -13,21 +15,28 @@ var defaultCaps = []string{
 	"CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE",
 }
 
-// maskedPaths and readonlyPaths are Docker's: what a container must not read, or write, of the kernel's own trees.
-var (
-	maskedPaths = []string{
+// DefaultMaskedPaths are Docker's: what a container must not read of the kernel's own trees. The thermal counters of each
+// CPU tell of other users' work.
+var DefaultMaskedPaths = sync.OnceValue(func() []string {
+	paths := []string{
 		"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
 		"/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats",
 		"/sys/devices/virtual/powercap", "/sys/firmware",
 	}
-	readonlyPaths = []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
-)
+	thermal, _ := filepath.Glob("/sys/devices/system/cpu/cpu[0-9]*/thermal_throttle") // the pattern is right
+	return append(paths, thermal...)
+})
+
+// DefaultReadonlyPaths are Docker's: what a container must not write of them.
+func DefaultReadonlyPaths() []string {
+	return []string{"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"}
+}
 
 // defaultPath is the PATH of a container whose image sets none.
 const defaultPath = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
-// defaultShm is the size of /dev/shm in bytes when none is asked for.
-const defaultShm = 64 << 20
+// DefaultShm is the size of /dev/shm in bytes when none is asked for.
+const DefaultShm = 64 << 20
 
 // deviceRules are the device nodes that every container may use, all others are denied. A rule allows mknod of any
 // device but the use of none: what is in /dev is made by the runtime.
@@ -58,19 +67,24 @@ func deviceRules() []specs.LinuxDeviceCgroup {
 	}
 }
 
-// systemMounts are the kernel file systems of a container.
-func systemMounts(privileged bool, shmSize int64) []specs.Mount {
-	access := "ro"
-	if privileged {
-		access = "rw"
+// systemMounts are the kernel file systems of a container: /sys writable when it is privileged, the cgroups as told.
+func systemMounts(privileged, cgroups bool, shmSize int64) []specs.Mount {
+	access := func(writable bool) string {
+		if writable {
+			return "rw"
+		}
+		return "ro"
 	}
-	sys := specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access}}
+	if shmSize == 0 {
+		shmSize = DefaultShm
+	}
+	sys := specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"nosuid", "noexec", "nodev", access(privileged)}}
 	return []specs.Mount{
 		{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev", Type: "tmpfs", Source: "tmpfs", Options: []string{"nosuid", "strictatime", "mode=755", "size=65536k"}},
 		{Destination: "/dev/pts", Type: "devpts", Source: "devpts", Options: []string{"nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"}},
 		sys,
-		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{access, "nosuid", "noexec", "nodev"}},
+		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{access(cgroups), "nosuid", "noexec", "nodev"}},
 		{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},
 		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm", Options: []string{"nosuid", "noexec", "nodev", "mode=1777", sizeOption(shmSize)}},
 	}

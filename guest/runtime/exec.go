@@ -45,6 +45,14 @@ func ExecProcess(c Container, e *container.ExecCreateRequest) (*specs.Process, e
 		Cwd:             path.Clean(cwd),
 		Capabilities:    capabilitySets(caps, user.UID),
 		NoNewPrivileges: opts.NoNewPrivileges,
+		Rlimits:         rlimits(c.HostConfig.Ulimits),
+	}
+	if adj := c.HostConfig.OomScoreAdj; adj != 0 {
+		p.OOMScoreAdj = &adj
+	}
+	privileged := c.HostConfig.Privileged || e.Privileged
+	if p.ApparmorProfile, err = profile(opts, privileged, AppArmorEnabled(), installProfile); err != nil {
+		return nil, err
 	}
 	if e.ConsoleSize != nil && e.Tty {
 		p.ConsoleSize = &specs.Box{Height: e.ConsoleSize[0], Width: e.ConsoleSize[1]}

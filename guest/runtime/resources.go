@@ -2,214 +2,136 @@ package runtime
 
 import (
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 
-	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/blkiodev"
 	"github.com/moby/moby/api/types/container"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
-// minMemory is the least memory limit Docker accepts, in bytes.
-const minMemory = 6 << 20
-
-// resources returns the cgroup limits. Errors are of class InvalidArgument with Docker's words.
-func resources(hc *container.HostConfig) (*specs.LinuxResources, error) {
-	invalid := func(format string, args ...any) (*specs.LinuxResources, error) {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(format, args...))
+// Resources returns the cgroup limits for r, which CheckResources has seen, without rules for devices. It fails when a
+// block device that r names is not there.
+func Resources(r *container.Resources) (*specs.LinuxResources, error) {
+	io, err := blockIO(r)
+	if err != nil {
+		return nil, err
 	}
-	r := &specs.LinuxResources{Devices: deviceRules(), CPU: &specs.LinuxCPU{}, Memory: &specs.LinuxMemory{}}
-	if hc.Privileged {
-		r.Devices = []specs.LinuxDeviceCgroup{{Allow: true, Access: "rwm"}}
-	}
-	switch {
-	case hc.Memory != 0 && hc.Memory < minMemory:
-		return invalid("Minimum memory limit allowed is 6MB")
-	case hc.MemorySwap > 0 && hc.Memory == 0:
-		return invalid("You should always set the Memory limit when using Memoryswap limit, see usage")
-	case hc.MemorySwap > 0 && hc.MemorySwap < hc.Memory:
-		return invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
-	case hc.MemoryReservation > 0 && hc.Memory > 0 && hc.MemoryReservation > hc.Memory:
-		return invalid("Minimum memory limit can not be less than memory reservation limit, see usage")
-	case hc.NanoCPUs > 0 && (hc.CPUQuota > 0 || hc.CPUPeriod > 0):
-		return invalid("Conflicting options: Nano CPUs and CPU Period/Quota cannot both be set")
-	case hc.NanoCPUs < 0 || hc.NanoCPUs > int64(numCPU())*1e9:
-		return invalid("range of CPUs is from 0.01 to %d.00, as there are only %d CPUs available", numCPU(), numCPU())
-	}
-	if hc.Memory > 0 {
-		r.Memory.Limit = &hc.Memory
-		swap := hc.MemorySwap
-		if swap == 0 {
-			swap = hc.Memory * 2 // as Docker: memory and swap together
-		}
-		if swapAccounting() {
-			r.Memory.Swap = &swap
-		}
-	}
-	if hc.MemoryReservation > 0 {
-		r.Memory.Reservation = &hc.MemoryReservation
-	}
-	if s := hc.MemorySwappiness; s != nil && *s >= 0 && !cgroup2() {
-		swappiness := uint64(*s)
-		r.Memory.Swappiness = &swappiness
-	}
-	if hc.OomKillDisable != nil && !cgroup2() {
-		r.Memory.DisableOOMKiller = hc.OomKillDisable
-	}
-	setCPU(r.CPU, hc)
-	if p := hc.PidsLimit; p != nil && *p > 0 {
-		r.Pids = &specs.LinuxPids{Limit: p}
-	}
-	if hc.BlkioWeight > 0 {
-		r.BlockIO = &specs.LinuxBlockIO{Weight: &hc.BlkioWeight}
-	}
-	return r, nil
+	return &specs.LinuxResources{Memory: memory(r), CPU: cpu(r), Pids: pids(r), BlockIO: io}, nil
 }
 
-func setCPU(cpu *specs.LinuxCPU, hc *container.HostConfig) {
-	if hc.CPUShares > 0 {
-		shares := uint64(hc.CPUShares)
-		cpu.Shares = &shares
+func memory(r *container.Resources) *specs.LinuxMemory {
+	m := specs.LinuxMemory{}
+	if r.Memory > 0 {
+		m.Limit = &r.Memory
 	}
-	period, quota := uint64(hc.CPUPeriod), hc.CPUQuota
-	if hc.NanoCPUs > 0 {
-		period = 100_000
-		quota = hc.NanoCPUs * int64(period) / 1e9
+	if r.MemorySwap > 0 { // memory and swap together; -1 leaves swap unlimited
+		m.Swap = &r.MemorySwap
+	}
+	if r.MemoryReservation > 0 {
+		m.Reservation = &r.MemoryReservation
+	}
+	if r.MemorySwappiness != nil {
+		swappiness := uint64(*r.MemorySwappiness)
+		m.Swappiness = &swappiness
+	}
+	if r.OomKillDisable != nil && *r.OomKillDisable { // crun refuses even "false" where there is no such file
+		m.DisableOOMKiller = r.OomKillDisable
+	}
+	if m == (specs.LinuxMemory{}) {
+		return nil
+	}
+	return &m
+}
+
+func cpu(r *container.Resources) *specs.LinuxCPU {
+	c := specs.LinuxCPU{Cpus: r.CpusetCpus, Mems: r.CpusetMems}
+	if r.CPUShares > 0 {
+		c.Shares = positive(r.CPUShares)
+	}
+	period, quota := r.CPUPeriod, r.CPUQuota
+	if r.NanoCPUs > 0 {
+		period = 100_000 // microseconds
+		quota = r.NanoCPUs * period / 1e9
 	}
 	if period > 0 {
-		cpu.Period = &period
+		c.Period = positive(period)
 	}
 	if quota != 0 {
-		cpu.Quota = &quota
+		c.Quota = &quota
 	}
-	cpu.Cpus, cpu.Mems = hc.CpusetCpus, hc.CpusetMems
+	if r.CPURealtimePeriod > 0 {
+		c.RealtimePeriod = positive(r.CPURealtimePeriod)
+	}
+	if r.CPURealtimeRuntime != 0 {
+		c.RealtimeRuntime = &r.CPURealtimeRuntime
+	}
+	if c == (specs.LinuxCPU{}) {
+		return nil
+	}
+	return &c
 }
 
-func numCPU() int {
-	var set unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &set); err != nil {
-		return 1
-	}
-	return set.Count()
+func positive(n int64) *uint64 {
+	u := uint64(n)
+	return &u
 }
 
-// swapAccounting tells whether the kernel can limit swap; asking for it elsewhere would fail the start.
-func swapAccounting() bool {
-	if cgroup2() {
-		return true // crun writes memory.swap.max only where the file exists
+// pids: 0 and below are no limit, as in Docker.
+func pids(r *container.Resources) *specs.LinuxPids {
+	if r.PidsLimit == nil {
+		return nil
 	}
-	_, err := os.Stat("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
-	return err == nil
+	limit := *r.PidsLimit
+	if limit <= 0 {
+		limit = -1
+	}
+	return &specs.LinuxPids{Limit: &limit}
 }
 
-// devices returns the nodes for HostConfig.Devices, or all of the host's for a privileged container, and adds their
-// cgroup rules to r.
-func devices(hc *container.HostConfig, r *specs.LinuxResources) ([]specs.LinuxDevice, error) {
-	if hc.Privileged {
-		return hostDevices(), nil
+func blockIO(r *container.Resources) (*specs.LinuxBlockIO, error) {
+	io := &specs.LinuxBlockIO{}
+	if r.BlkioWeight > 0 {
+		io.Weight = &r.BlkioWeight
 	}
-	var out []specs.LinuxDevice
-	for _, d := range hc.Devices {
-		node, err := deviceNode(d.PathOnHost, d.PathInContainer)
-		if err != nil {
-			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("error gathering device information while adding custom device %q: %v", d.PathOnHost, err))
-		}
-		access := d.CgroupPermissions
-		if access == "" {
-			access = "rwm"
-		}
-		out = append(out, node)
-		r.Devices = append(r.Devices, specs.LinuxDeviceCgroup{Allow: true, Type: node.Type, Major: &node.Major, Minor: &node.Minor, Access: access})
-	}
-	for _, rule := range hc.DeviceCgroupRules {
-		parsed, err := parseDeviceRule(rule)
+	for _, d := range r.BlkioWeightDevice {
+		major, minor, err := blockNumbers(d.Path)
 		if err != nil {
 			return nil, err
 		}
-		r.Devices = append(r.Devices, parsed)
+		w := specs.LinuxWeightDevice{Weight: &d.Weight}
+		w.Major, w.Minor = major, minor
+		io.WeightDevice = append(io.WeightDevice, w)
 	}
-	return out, nil
+	for _, list := range []struct {
+		from []*blkiodev.ThrottleDevice
+		to   *[]specs.LinuxThrottleDevice
+	}{
+		{r.BlkioDeviceReadBps, &io.ThrottleReadBpsDevice}, {r.BlkioDeviceWriteBps, &io.ThrottleWriteBpsDevice},
+		{r.BlkioDeviceReadIOps, &io.ThrottleReadIOPSDevice}, {r.BlkioDeviceWriteIOps, &io.ThrottleWriteIOPSDevice},
+	} {
+		for _, d := range list.from {
+			major, minor, err := blockNumbers(d.Path)
+			if err != nil {
+				return nil, err
+			}
+			t := specs.LinuxThrottleDevice{Rate: d.Rate}
+			t.Major, t.Minor = major, minor
+			*list.to = append(*list.to, t)
+		}
+	}
+	if io.Weight == nil && len(io.WeightDevice)+len(io.ThrottleReadBpsDevice)+len(io.ThrottleWriteBpsDevice)+
+		len(io.ThrottleReadIOPSDevice)+len(io.ThrottleWriteIOPSDevice) == 0 {
+		return nil, nil
+	}
+	return io, nil
 }
 
-// parseDeviceRule reads "c 1:3 mr" or "a *:* rwm".
-func parseDeviceRule(rule string) (specs.LinuxDeviceCgroup, error) {
-	bad := errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid device cgroup rule format: '%s'", rule))
-	f := strings.Fields(rule)
-	if len(f) != 3 || !strings.Contains("abc", f[0]) || strings.Trim(f[2], "rwm") != "" {
-		return specs.LinuxDeviceCgroup{}, bad
-	}
-	out := specs.LinuxDeviceCgroup{Allow: true, Type: f[0], Access: f[2]}
-	major, minor, ok := strings.Cut(f[1], ":")
-	for _, part := range []struct {
-		text string
-		to   **int64
-	}{{major, &out.Major}, {minor, &out.Minor}} {
-		if part.text == "*" {
-			continue
-		}
-		n, err := strconv.ParseInt(part.text, 10, 64)
-		if err != nil || !ok {
-			return specs.LinuxDeviceCgroup{}, bad
-		}
-		*part.to = &n
-	}
-	return out, nil
-}
-
-func deviceNode(source, target string) (specs.LinuxDevice, error) {
+// blockNumbers are those of a device at the start of a container: the path may lead to another one by then than at its
+// creation, or to none.
+func blockNumbers(path string) (major, minor int64, err error) {
 	var st unix.Stat_t
-	if err := unix.Stat(source, &st); err != nil {
-		return specs.LinuxDevice{}, err
+	if err := unix.Stat(path, &st); err != nil {
+		return 0, 0, fmt.Errorf("stat %s: %w", path, err)
 	}
-	var typ string
-	switch st.Mode & unix.S_IFMT {
-	case unix.S_IFCHR:
-		typ = "c"
-	case unix.S_IFBLK:
-		typ = "b"
-	default:
-		return specs.LinuxDevice{}, fmt.Errorf("not a device node")
-	}
-	if target == "" {
-		target = source
-	}
-	mode := os.FileMode(st.Mode & 0o7777)
-	return specs.LinuxDevice{
-		Path: target, Type: typ, FileMode: &mode, UID: &st.Uid, GID: &st.Gid,
-		Major: int64(unix.Major(uint64(st.Rdev))), Minor: int64(unix.Minor(uint64(st.Rdev))),
-	}, nil
-}
-
-// runtimeNodes are made by the runtime itself in every container.
-var runtimeNodes = map[string]bool{
-	"/dev/null": true, "/dev/zero": true, "/dev/full": true, "/dev/random": true, "/dev/urandom": true, "/dev/tty": true,
-	"/dev/console": true, "/dev/ptmx": true,
-}
-
-// hostDevices lists every device node below /dev. What vanishes meanwhile is left out.
-func hostDevices() []specs.LinuxDevice {
-	var out []specs.LinuxDevice
-	_ = filepath.WalkDir("/dev", func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		if d.IsDir() {
-			switch path {
-			case "/dev/pts", "/dev/shm", "/dev/fd", "/dev/mqueue":
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if d.Type()&fs.ModeDevice != 0 && !runtimeNodes[path] {
-			if node, err := deviceNode(path, path); err == nil {
-				out = append(out, node)
-			}
-		}
-		return nil
-	})
-	return out
+	return int64(unix.Major(uint64(st.Rdev))), int64(unix.Minor(uint64(st.Rdev))), nil
 }

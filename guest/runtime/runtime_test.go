@@ -1,9 +1,11 @@
 package runtime
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -46,16 +48,25 @@ func TestLookupUser(t *testing.T) {
 		home     string
 		err      string
 	}{
-		{wish: "", home: "/root", extra: []uint32{26}},
-		{wish: "www", uid: 33, gid: 33, extra: []uint32{26}, home: "/var/www"},
-		{wish: "33", uid: 33, gid: 33, extra: []uint32{26}, home: "/var/www"},
-		{wish: "12", uid: 12, home: "/"}, // a number is never a name
-		{wish: "www:tape", uid: 33, gid: 26, home: "/var/www"},
-		{wish: "1000:1000", uid: 1000, gid: 1000, home: "/", groups: []string{"tape", "7"}, extra: []uint32{26, 7}},
-		{wish: "4294967294", uid: 4294967294, home: "/"},
+		{wish: "", home: "/root", extra: []uint32{0, 26}},
+		{wish: "www", uid: 33, gid: 33, extra: []uint32{33, 26}, home: "/var/www"},
+		{wish: "33", uid: 33, gid: 33, extra: []uint32{33, 26}, home: "/var/www"},
+		{wish: "12", uid: 12, home: "/", extra: []uint32{0}}, // a number is never a name
+		{wish: "www:tape", uid: 33, gid: 26, home: "/var/www", extra: []uint32{26}},
+		{wish: ":tape", gid: 26, home: "/root", extra: []uint32{26}},
+		{wish: "007", uid: 7, home: "/", extra: []uint32{0}},
+		{wish: "1000:1000", uid: 1000, gid: 1000, home: "/", groups: []string{"tape", "7"}, extra: []uint32{1000, 26, 7}},
+		{wish: "4294967294", uid: 4294967294, home: "/", extra: []uint32{0}},
 		{wish: "4294967295", err: "must be in range"},
 		{wish: "4294967296", err: "must be in range"},
 		{wish: "-1", err: "must be in range"},
+		{wish: "18446744073709551616", err: "must be in range"},
+		{wish: "0:4294967295", err: "must be in range"},
+		{wish: "0:99999999999999999999", err: "must be in range"},
+		{wish: "+1", err: "unable to find user +1: no matching entries in passwd file"},
+		{wish: "0x1", err: "unable to find user 0x1: no matching entries in passwd file"},
+		{wish: " 1", err: "unable to find user  1"},
+		{wish: "root:www:x", err: "unable to find group www:x"},
 		{wish: "nobody", err: "unable to find user nobody"},
 		{wish: "root:wheel", err: "unable to find group wheel"},
 	} {
@@ -159,8 +170,37 @@ func TestSpec(t *testing.T) {
 	if shm != 1 {
 		t.Errorf("%d mounts on /dev/shm", shm)
 	}
-	c.HostConfig.Memory = 1 << 20
-	if _, err := Spec(c); err == nil || !strings.Contains(err.Error(), "Minimum memory limit allowed is 6MB") {
-		t.Errorf("1 MiB of memory: %v", err)
-	}
+}
+
+// Whatever stands in passwd and group, and whatever is asked for: no panic, no id out of range, and a number is itself.
+func FuzzLookupUser(f *testing.F) {
+	f.Add("www:tape", "33", passwd, group)
+	f.Add("4294967295", "-1", "a:b:-1:4294967296::/:\n:::::::\n", "g:x:4294967295:a,,b\n")
+	f.Fuzz(func(t *testing.T, wish, add, passwd, group string) {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, "etc"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for name, text := range map[string]string{"passwd": passwd, "group": group} {
+			if err := os.WriteFile(filepath.Join(dir, "etc", name), []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		user, home, err := lookupUser(dir, wish, []string{add})
+		if err != nil {
+			return
+		}
+		for _, id := range append(user.AdditionalGids, user.UID, user.GID) {
+			if id == math.MaxUint32 {
+				t.Errorf("%q with %q: id -1", wish, add)
+			}
+		}
+		name, _, _ := strings.Cut(wish, ":")
+		if n, err := strconv.ParseUint(name, 10, 32); err == nil && uint32(n) != user.UID {
+			t.Errorf("%q is %d", wish, user.UID)
+		}
+		if home == "" {
+			t.Errorf("%q has no home", wish)
+		}
+	})
 }

@@ -1,24 +1,26 @@
 package runtime
 
 import (
-	"fmt"
-	"slices"
+	"encoding/json"
+	"strconv"
 	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
+	"github.com/moby/profiles/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // SecurityOpt is HostConfig.SecurityOpt, parsed.
 type SecurityOpt struct {
-	NoNewPrivileges       bool
-	SystemPathsUnconfined bool
-	Seccomp               string // "", "builtin", "unconfined", or the profile's JSON itself
+	NoNewPrivileges bool
+	WritableCgroups *bool // nil: as privileged is
+	AppArmor        string
+	Seccomp         string   // "", "builtin", "unconfined", or the profile's JSON itself
+	Labels          []string // SELinux: "disable", "type:…", "level:…"
 }
 
-// ParseSecurityOpt understands "no-new-privileges[=bool]", "seccomp=…", "apparmor=unconfined", "label=disable" and
-// "systempaths=unconfined", with "=" or the old ":".
+// ParseSecurityOpt understands what dockerd does: "no-new-privileges", "seccomp=…", "apparmor=…", "label=…" and
+// "writable-cgroups", with "=" or the old ":". "systempaths=unconfined" is the CLI's: it sends empty lists of paths.
 func ParseSecurityOpt(opts []string) (SecurityOpt, error) {
 	var o SecurityOpt
 	for _, opt := range opts {
@@ -27,113 +29,72 @@ func ParseSecurityOpt(opts []string) (SecurityOpt, error) {
 			key, value, found = strings.Cut(opt, ":")
 		}
 		switch {
-		case key == "no-new-privileges" && (!found || value == "true"):
+		case !found && opt == "no-new-privileges":
 			o.NoNewPrivileges = true
-		case key == "no-new-privileges" && value == "false":
-		case key == "seccomp" && found:
+		case !found && opt == "writable-cgroups":
+			yes := true
+			o.WritableCgroups = &yes
+		case !found && opt == "disable":
+			o.Labels = append(o.Labels, opt)
+		case !found:
+			return o, invalid("invalid --security-opt 1: %q", opt)
+		case key == "label":
+			o.Labels = append(o.Labels, value)
+		case key == "apparmor":
+			o.AppArmor = value
+		case key == "seccomp":
 			o.Seccomp = value
-		case key == "systempaths" && value == "unconfined":
-			o.SystemPathsUnconfined = true
-		case key == "apparmor" && value == "unconfined", key == "label" && value == "disable":
-		case key == "apparmor" && found, key == "label" && found:
-			return o, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("naru does not serve --security-opt %s yet", opt))
+		case key == "no-new-privileges":
+			yes, err := strconv.ParseBool(value)
+			if err != nil {
+				return o, invalid("invalid --security-opt 2: %q", opt)
+			}
+			o.NoNewPrivileges = yes
+		case key == "writable-cgroups":
+			yes, err := strconv.ParseBool(value)
+			if err != nil {
+				return o, invalid("invalid --security-opt 2: %q", opt)
+			}
+			o.WritableCgroups = &yes
 		default:
-			return o, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid --security-opt %q", opt))
+			return o, invalid("invalid --security-opt 2: %q", opt)
 		}
 	}
 	return o, nil
 }
 
-// Validate refuses at create what no spec can be made from: options that are wrong, or that naru does not have yet.
-func Validate(hc *container.HostConfig) error {
-	if _, err := ParseSecurityOpt(hc.SecurityOpt); err != nil {
-		return err
+// checkSeccomp refuses at creation a profile that is none: dockerd finds out at the start.
+func checkSeccomp(profile string) error {
+	switch profile {
+	case "", "builtin", "unconfined":
+		return nil
 	}
-	if _, err := capabilities(hc.Privileged, hc.CapAdd, hc.CapDrop); err != nil {
-		return err
+	var p seccomp.Seccomp
+	if err := json.Unmarshal([]byte(profile), &p); err != nil {
+		return invalid("Decoding seccomp profile failed: %s", err)
 	}
-	if _, err := resources(hc); err != nil {
-		return err
-	}
-	notYet := func(what string) error {
-		return errdefs.ErrNotImplemented.WithMessage("naru does not serve " + what + " yet")
-	}
-	switch {
-	case hc.UsernsMode != "" && !hc.UsernsMode.IsHost():
-		return notYet("--userns=" + string(hc.UsernsMode))
-	case len(hc.DeviceRequests) > 0:
-		return errdefs.ErrInvalidArgument.WithMessage("could not select device driver: this host has no GPU driver that naru knows")
-	case hc.Runtime != "" && hc.Runtime != "crun" && hc.Runtime != "runc":
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("unknown or invalid runtime name: %s", hc.Runtime))
-	case !hc.PidMode.Valid():
-		return errdefs.ErrInvalidArgument.WithMessage("invalid PID mode: " + string(hc.PidMode))
-	case !hc.IpcMode.Valid():
-		return errdefs.ErrInvalidArgument.WithMessage("invalid IPC mode: " + string(hc.IpcMode))
-	case hc.IpcMode.IsContainer():
-		return notYet("--ipc=container: /dev/shm would not be shared")
-	case !hc.UTSMode.Valid():
-		return errdefs.ErrInvalidArgument.WithMessage("invalid UTS mode: " + string(hc.UTSMode))
-	case !hc.CgroupnsMode.Valid():
-		return errdefs.ErrInvalidArgument.WithMessage("invalid cgroup namespace mode: " + string(hc.CgroupnsMode))
-	case len(hc.StorageOpt) > 0:
-		return notYet("--storage-opt")
+	if len(p.Architectures) != 0 && len(p.ArchMap) != 0 {
+		return invalid("both 'architectures' and 'archMap' are specified in the seccomp profile, use either 'architectures' or 'archMap'")
 	}
 	return nil
 }
 
-// capabilities returns the bounding set: the default with CapAdd and CapDrop applied as Docker does. Names may come
-// with or without "CAP_", in any case; "ALL" stands for all.
-func capabilities(privileged bool, add, drop []string) ([]string, error) {
-	if privileged {
-		return allCapabilities(), nil
+// setSecurity applies SecurityOpt and the seccomp profile. It comes last: the profile depends on the capabilities.
+func setSecurity(s *specs.Spec, hc *container.HostConfig, opts SecurityOpt) (err error) {
+	s.Process.NoNewPrivileges = opts.NoNewPrivileges
+	if s.Process.ApparmorProfile, err = profile(opts, hc.Privileged, AppArmorEnabled(), installProfile); err != nil {
+		return err
 	}
-	adds, err := capabilityNames(add)
-	if err != nil {
-		return nil, err
-	}
-	drops, err := capabilityNames(drop)
-	if err != nil {
-		return nil, err
-	}
-	set := slices.Clone(defaultCaps)
 	switch {
-	case slices.Contains(adds, "ALL"):
-		set = allCapabilities()
-	case slices.Contains(drops, "ALL"):
-		set = nil
+	case opts.Seccomp == "unconfined", hc.Privileged && opts.Seccomp == "":
+		return nil
+	case opts.Seccomp == "", opts.Seccomp == "builtin":
+		s.Linux.Seccomp, err = seccomp.GetDefaultProfile(s)
+	default:
+		s.Linux.Seccomp, err = seccomp.LoadProfile(opts.Seccomp, s)
 	}
-	set = slices.DeleteFunc(set, func(c string) bool { return slices.Contains(drops, c) })
-	for _, c := range adds {
-		if c != "ALL" && !slices.Contains(set, c) {
-			set = append(set, c)
-		}
+	if err != nil {
+		return invalid("seccomp profile: %s", err)
 	}
-	return set, nil
-}
-
-func capabilityNames(names []string) ([]string, error) {
-	var out []string
-	for _, n := range names {
-		c := strings.ToUpper(n)
-		if c != "ALL" {
-			c = "CAP_" + strings.TrimPrefix(c, "CAP_")
-			if !slices.Contains(knownCapabilities, c) {
-				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid capability: %q", n))
-			}
-			if !slices.Contains(allCapabilities(), c) {
-				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("capability not supported by your kernel or not available in the current environment: %q", c))
-			}
-		}
-		out = append(out, c)
-	}
-	return out, nil
-}
-
-// capabilitySets gives root all of caps; another user gets them only in the bounding set, as in Docker.
-func capabilitySets(caps []string, uid uint32) *specs.LinuxCapabilities {
-	sets := &specs.LinuxCapabilities{Bounding: caps}
-	if uid == 0 {
-		sets.Effective, sets.Permitted = caps, caps
-	}
-	return sets
+	return nil
 }

@@ -8,8 +8,6 @@ import (
 	"strings"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/container"
-	"github.com/moby/profiles/seccomp"
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -25,24 +23,27 @@ func Spec(c Container) (*specs.Spec, error) {
 		Annotations: hc.Annotations,
 		Linux: &specs.Linux{
 			CgroupsPath:   c.CgroupPath,
-			MaskedPaths:   masked(hc.MaskedPaths, maskedPaths, hc.Privileged),
-			ReadonlyPaths: masked(hc.ReadonlyPaths, readonlyPaths, hc.Privileged),
+			MaskedPaths:   masked(hc.MaskedPaths, DefaultMaskedPaths(), hc.Privileged),
+			ReadonlyPaths: masked(hc.ReadonlyPaths, DefaultReadonlyPaths(), hc.Privileged),
 			Sysctl:        sysctls(c),
 		},
 	}
-	var err error
+	opts, err := ParseSecurityOpt(hc.SecurityOpt)
+	if err != nil {
+		return nil, err
+	}
 	if s.Process, err = process(c); err != nil {
 		return nil, err
 	}
 	setNamespaces(s, c)
-	setMounts(s, c)
-	if s.Linux.Resources, err = resources(hc); err != nil {
+	setMounts(s, c, opts)
+	if s.Linux.Resources, err = Resources(&hc.Resources); err != nil {
 		return nil, err
 	}
 	if s.Linux.Devices, err = devices(hc, s.Linux.Resources); err != nil {
 		return nil, err
 	}
-	if err := setSecurity(s, hc); err != nil {
+	if err := setSecurity(s, hc, opts); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -94,11 +95,7 @@ func process(c Container) (*specs.Process, error) {
 	if adj := c.HostConfig.OomScoreAdj; adj != 0 {
 		p.OOMScoreAdj = &adj
 	}
-	for _, u := range c.HostConfig.Ulimits {
-		p.Rlimits = append(p.Rlimits, specs.POSIXRlimit{
-			Type: "RLIMIT_" + strings.ToUpper(u.Name), Soft: uint64(u.Soft), Hard: uint64(u.Hard),
-		})
-	}
+	p.Rlimits = rlimits(c.HostConfig.Ulimits)
 	return p, nil
 }
 
@@ -166,7 +163,7 @@ func setNamespaces(s *specs.Spec, c Container) {
 	if !hc.IpcMode.IsHost() {
 		add(specs.IPCNamespace, c.IPCNS)
 	}
-	if hc.CgroupnsMode.IsPrivate() || hc.CgroupnsMode.IsEmpty() && cgroup2() && !hc.Privileged {
+	if (hc.CgroupnsMode.IsPrivate() || hc.CgroupnsMode.IsEmpty() && cgroup2()) && hostKernel().CgroupNamespaces {
 		add(specs.CgroupNamespace, "")
 	}
 }
@@ -174,18 +171,21 @@ func setNamespaces(s *specs.Spec, c Container) {
 // initTarget is where the init program appears in a container; Docker's name.
 const initTarget = "/sbin/docker-init"
 
-func setMounts(s *specs.Spec, c Container) {
+func setMounts(s *specs.Spec, c Container, opts SecurityOpt) {
 	hc := c.HostConfig
-	shm := hc.ShmSize
-	if shm == 0 {
-		shm = defaultShm
+	writable := hc.Privileged
+	if opts.WritableCgroups != nil {
+		writable = *opts.WritableCgroups
 	}
-	s.Mounts = systemMounts(hc.Privileged, shm)
-	if hc.IpcMode.IsHost() {
-		// The host's message queues come with its IPC namespace: the mount of type mqueue shows those, also on a host
-		// that has none at /dev/mqueue.
-		s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool { return m.Destination == "/dev/shm" })
-		s.Mounts = append(s.Mounts, bind("/dev/shm", "/dev/shm", "rw"))
+	s.Mounts = systemMounts(hc.Privileged, writable, hc.ShmSize)
+	s.Mounts = slices.DeleteFunc(s.Mounts, func(m specs.Mount) bool {
+		return m.Destination == "/dev/shm" && (hc.IpcMode.IsNone() || c.ShmPath != "")
+	})
+	if c.ShmPath != "" {
+		s.Mounts = append(s.Mounts, bind(c.ShmPath, "/dev/shm", "rw"))
+	}
+	if hc.ReadonlyRootfs {
+		protect(s.Mounts)
 	}
 	mounts := slices.Clone(c.Mounts)
 	sort.SliceStable(mounts, func(i, j int) bool {
@@ -193,12 +193,27 @@ func setMounts(s *specs.Spec, c Container) {
 	})
 	for _, m := range mounts {
 		target := path.Clean(m.Target)
-		// A user's mount takes the place of ours.
-		s.Mounts = slices.DeleteFunc(s.Mounts, func(o specs.Mount) bool { return o.Destination == target })
+		// A user's mount takes the place of ours, one at /dev also of all below it.
+		s.Mounts = slices.DeleteFunc(s.Mounts, func(o specs.Mount) bool {
+			return o.Destination == target || target == "/dev" && strings.HasPrefix(o.Destination, "/dev/")
+		})
 		s.Mounts = append(s.Mounts, specMount(m, target))
 	}
 	if c.InitPath != "" {
 		s.Mounts = append(s.Mounts, bind(c.InitPath, initTarget, "ro"))
+	}
+}
+
+// protect makes the kernel's file systems read-only for a read-only root, but for those that Docker keeps writable.
+func protect(mounts []specs.Mount) {
+	for i, m := range mounts {
+		switch m.Destination {
+		case "/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue":
+			continue
+		}
+		if !slices.Contains(m.Options, "ro") {
+			mounts[i].Options = append(slices.Clone(m.Options), "ro")
+		}
 	}
 }
 
@@ -233,27 +248,3 @@ func specMount(m Mount, target string) specs.Mount {
 }
 
 func sizeOption(bytes int64) string { return "size=" + strconv.FormatInt(bytes, 10) }
-
-// setSecurity applies SecurityOpt and the seccomp profile. It comes last: the profile depends on the capabilities.
-func setSecurity(s *specs.Spec, hc *container.HostConfig) error {
-	opts, err := ParseSecurityOpt(hc.SecurityOpt)
-	if err != nil {
-		return err
-	}
-	s.Process.NoNewPrivileges = opts.NoNewPrivileges
-	if opts.SystemPathsUnconfined {
-		s.Linux.MaskedPaths, s.Linux.ReadonlyPaths = nil, nil
-	}
-	switch {
-	case opts.Seccomp == "unconfined", hc.Privileged && opts.Seccomp == "":
-		return nil
-	case opts.Seccomp == "", opts.Seccomp == "builtin":
-		s.Linux.Seccomp, err = seccomp.GetDefaultProfile(s)
-	default:
-		s.Linux.Seccomp, err = seccomp.LoadProfile(opts.Seccomp, s)
-	}
-	if err != nil {
-		return errdefs.ErrInvalidArgument.WithMessage("seccomp profile: " + err.Error())
-	}
-	return nil
-}

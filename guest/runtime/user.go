@@ -65,8 +65,12 @@ func lookupUser(rootfs, wish string, groups []string) (user specs.User, home str
 		if user.GID, err = lookupGroup(all, group); err != nil {
 			return user, "", err
 		}
-	} else if found {
-		user.AdditionalGids = memberOf(all, name)
+		found = false // Docker's rule: who names a group is in no other
+	}
+	// The own group is among the additional ones too: a negative entry in an ACL must find it (CVE-2022-36109).
+	user.AdditionalGids = []uint32{user.GID}
+	if found {
+		user.AdditionalGids = append(user.AdditionalGids, memberOf(all, name)...)
 	}
 	for _, g := range groups {
 		gid, err := lookupGroup(all, g)
@@ -76,6 +80,17 @@ func lookupUser(rootfs, wish string, groups []string) (user specs.User, home str
 		user.AdditionalGids = append(user.AdditionalGids, gid)
 	}
 	return user, home, nil
+}
+
+// checkUser refuses at creation ids that no image could make right.
+func checkUser(wish string, groups []string) error {
+	name, group, _ := strings.Cut(wish, ":")
+	for _, id := range append([]string{name, group}, groups...) {
+		if _, _, err := parseID(id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // parseID tells whether s is a number, and refuses one that is no id: 0 to 2³²−2.

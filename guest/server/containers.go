@@ -62,6 +62,9 @@ func (h containerHandlers) create(w http.ResponseWriter, r *http.Request, _ map[
 	if err := req.moveMAC(&o); err != nil {
 		return err
 	}
+	if o.HostConfig != nil && o.HostConfig.IpcMode == "" && lessVersion(requestVersion(r), "1.40") {
+		o.HostConfig.IpcMode = containertypes.IPCModeShareable // what it was before there was a choice
+	}
 	id, warnings, err := h.m.Create(r.Context(), o)
 	if err != nil {
 		return err

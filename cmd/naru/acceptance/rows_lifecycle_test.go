@@ -55,7 +55,7 @@ var errorRows = []row{
 	{name: "bad name", script: `naru run --name 'a b' $IMG true`, stderr: `naru: error: Invalid container name \(a b\)`, code: 125},
 	{name: "bad flag", script: `naru run --nosuch $IMG true`, stderr: `naru: error: unknown flag: --nosuch\nnaru: hint: `, code: 125},
 	{name: "bad memory", script: `naru run -m 1k $IMG true`, stderr: `naru: error: Minimum memory limit allowed is 6MB`, code: 125},
-	{name: "bad capability", script: `naru run --cap-add nosuch $IMG true`, stderr: `naru: error: invalid capability: "nosuch"`, code: 125},
+	{name: "bad capability", script: `naru run --cap-add nosuch $IMG true`, stderr: `naru: error: invalid CapAdd: unknown capability: "CAP_NOSUCH"`, code: 125},
 	{name: "bad user", script: `naru run --rm -u nosuch $IMG true`, stderr: `naru: error: .*unable to find user nosuch`, code: 125},
 	{name: "no such container", script: `naru rm nosuch; naru logs nosuch; naru start nosuch`, stderr: `No such container: nosuch`, code: 1},
 	{name: "unknown command", script: `naru rnu`, stderr: `naru: error: unknown command "rnu"`, code: 1},

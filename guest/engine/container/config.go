@@ -8,6 +8,8 @@ import (
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
+
+	"naru/guest/runtime"
 )
 
 // mergeImage fills what the user did not set from the image.
@@ -121,16 +123,45 @@ func setDefaults(hc *container.HostConfig) {
 	if hc.RestartPolicy.Name == "" {
 		hc.RestartPolicy.Name = container.RestartPolicyDisabled
 	}
-	if hc.IpcMode == "" {
-		hc.IpcMode = container.IPCModePrivate
+	if hc.Runtime == "" {
+		hc.Runtime = runtime.Runtimes[0]
 	}
+	defaultLimits(hc)
+	defaultIsolation(hc)
+}
+
+func defaultLimits(hc *container.HostConfig) {
 	if hc.ShmSize == 0 {
-		hc.ShmSize = 64 << 20
+		hc.ShmSize = runtime.DefaultShm
 	}
 	if hc.Memory > 0 && hc.MemorySwap == 0 {
 		hc.MemorySwap = 2 * hc.Memory
 	}
-	if hc.Runtime == "" {
-		hc.Runtime = "crun"
+	if hc.PidsLimit != nil && *hc.PidsLimit <= 0 {
+		hc.PidsLimit = nil
+	}
+	if hc.OomKillDisable == nil {
+		hc.OomKillDisable = new(bool)
+	}
+}
+
+func defaultIsolation(hc *container.HostConfig) {
+	if hc.IpcMode == "" {
+		hc.IpcMode = container.IPCModePrivate
+	}
+	if hc.CgroupnsMode == "" {
+		hc.CgroupnsMode = runtime.DefaultCgroupns()
+	}
+	if !hc.Privileged {
+		if hc.MaskedPaths == nil {
+			hc.MaskedPaths = slices.Clone(runtime.DefaultMaskedPaths())
+		}
+		if hc.ReadonlyPaths == nil {
+			hc.ReadonlyPaths = runtime.DefaultReadonlyPaths()
+		}
+	}
+	labelled := slices.ContainsFunc(hc.SecurityOpt, func(o string) bool { return strings.HasPrefix(o, "label=") })
+	if !labelled && (hc.Privileged || hc.IpcMode.IsHost() || hc.PidMode.IsHost()) {
+		hc.SecurityOpt = append(hc.SecurityOpt, "label=disable")
 	}
 }

@@ -35,10 +35,15 @@ func (m *Manager) Create(ctx context.Context, o CreateOptions) (string, []string
 	if o.HostConfig == nil {
 		o.HostConfig = &container.HostConfig{}
 	}
-	img, warnings, err := m.imageFor(ctx, o)
+	warnings, err := m.validateRequest(o.Config, o.HostConfig)
 	if err != nil {
 		return "", nil, err
 	}
+	img, more, err := m.imageFor(ctx, o)
+	if err != nil {
+		return "", nil, err
+	}
+	warnings = append(warnings, more...)
 	id, more, err := m.createFrom(ctx, img, o)
 	if errdefs.IsNotFound(err) {
 		// Clients take "not found" for a missing image, and pull it.
@@ -53,7 +58,7 @@ func (m *Manager) Create(ctx context.Context, o CreateOptions) (string, []string
 func (m *Manager) createFrom(ctx context.Context, img *image.Image, o CreateOptions) (string, []string, error) {
 	mergeImage(o.Config, &img.Config)
 	setDefaults(o.HostConfig)
-	warnings, err := m.validate(o)
+	warnings, err := m.validateMerged(o)
 	if err != nil {
 		return "", nil, err
 	}
@@ -195,6 +200,9 @@ func (m *Manager) joinIDs(c *Container) error {
 			return err
 		}
 		hc.IpcMode = container.IpcMode(mode)
+		if _, err := m.sharedShm(hc.IpcMode.Container()); err != nil {
+			return err
+		}
 	}
 	return nil
 }

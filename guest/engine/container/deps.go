@@ -57,6 +57,7 @@ type Options struct {
 	Cgroup   string // parent of all containers' cgroups: "/naru0"
 	InitPath string // static init program for --init; "" when there is none
 	Runtime  runtime.Crun
+	Remap    *runtime.IDMap // user namespaces by default; nil for none
 	Keeper   Keeper
 	Images   Images
 	Networks Networks

@@ -125,7 +125,7 @@ func (m *Manager) recordEnd(c *Container, remove bool) {
 
 // tidy removes what is left of a run.
 func (m *Manager) tidy(c *Container) {
-	m.cleanRuntime(c.ID)
+	m.cleanRun(c.ID, m.cgroupFor(c.ID, c.HostConfig))
 	rootfs{m.rootfsPath(c.ID)}.unmount(m)
 	m.Volumes.Unmounted(c.ID)
 }

@@ -13,8 +13,8 @@ import (
 	"naru/guest/runtime"
 )
 
-// joins are the namespaces of other containers that one wants to share; "" is none.
-type joins struct{ net, pid, ipc string }
+// joins are the namespaces of other containers that one wants to share, and the folder that is its /dev/shm; "" is none.
+type joins struct{ net, pid, ipc, shm string }
 
 // joined finds them. The other containers must run.
 func (m *Manager) joined(c *Container) (j joins, err error) {
@@ -30,8 +30,11 @@ func (m *Manager) joined(c *Container) (j joins, err error) {
 		}
 	}
 	if hc.IpcMode.IsContainer() {
-		j.ipc, err = m.namespaceOf(hc.IpcMode.Container(), "ipc")
+		if j.ipc, err = m.namespaceOf(hc.IpcMode.Container(), "ipc"); err != nil {
+			return j, err
+		}
 	}
+	j.shm, err = m.shmFor(c)
 	return j, err
 }
 
@@ -42,6 +45,9 @@ func (m *Manager) namespaceOf(ref, name string) (string, error) {
 	}
 	r := other.snapshot()
 	if !r.State.running() {
+		if name == "net" {
+			name = "network"
+		}
 		return "", errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot join %s namespace of a non running container: container %s is %s",
 			name, r.Name, r.State.Status))
 	}
@@ -51,7 +57,7 @@ func (m *Manager) namespaceOf(ref, name string) (string, error) {
 func (m *Manager) runtimeContainer(c *Container, rootfs, netns string, j joins, mounts []runtime.Mount) runtime.Container {
 	rc := runtime.Container{
 		ID: c.ID, Hostname: c.hostname(), Config: c.Config, HostConfig: c.HostConfig, Platform: c.Platform,
-		Rootfs: rootfs, NetNS: netns, PIDNS: j.pid, IPCNS: j.ipc, CgroupPath: m.cgroup(c.ID), Mounts: mounts,
+		Rootfs: rootfs, NetNS: netns, PIDNS: j.pid, IPCNS: j.ipc, ShmPath: j.shm, CgroupPath: m.cgroupFor(c.ID, c.HostConfig), Mounts: mounts,
 	}
 	if c.HostConfig.Init != nil && *c.HostConfig.Init {
 		rc.InitPath = m.InitPath

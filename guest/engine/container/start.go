@@ -107,11 +107,17 @@ func (l *launch) run(ctx context.Context) (err error) {
 	if mounts, err = m.writeFiles(c, l.box, mounts); err != nil {
 		return err
 	}
+	l.bundle = m.bundlePath(c.ID)
+	if c.HostConfig.CgroupParent != "" {
+		if err := m.Runtime.ClaimParents(m.cgroupFor(c.ID, c.HostConfig)); err != nil {
+			return fmt.Errorf("cgroup parent: %w", err)
+		}
+	}
 	spec, err := runtime.Spec(m.runtimeContainer(c, l.fs.path, l.box.Path, join, mounts))
 	if err != nil {
-		return err
+		// As dockerd: what only shows at the start is no error of the request to start.
+		return errdefs.ErrUnknown.WithMessage(err.Error())
 	}
-	l.bundle = m.bundlePath(c.ID)
 	if err := writeBundle(l.bundle, spec); err != nil {
 		return err
 	}
@@ -172,7 +178,7 @@ func (l *launch) undo(ctx context.Context) {
 		}
 	}
 	if l.bundle != "" {
-		l.m.cleanRuntime(l.c.ID)
+		l.m.cleanRun(l.c.ID, l.m.cgroupFor(l.c.ID, l.c.HostConfig))
 	}
 	l.fs.unmount(l.m)
 	l.m.Volumes.Unmounted(l.c.ID)
@@ -219,17 +225,21 @@ func writeBundle(dir string, spec any) error {
 }
 
 // cleanRuntime removes what crun and we keep of a container that does not run: state, cgroups, bundle.
-func (m *Manager) cleanRuntime(id string) {
-	if err := m.Runtime.Cleanup(id, m.cgroup(id)); err != nil {
+func (m *Manager) cleanRuntime(id string) { m.cleanRun(id, m.cgroup(id)) }
+
+func (m *Manager) cleanRun(id, cgroup string) {
+	if err := m.Runtime.Cleanup(id, cgroup); err != nil {
 		m.Log.Warn("clean up after container", "id", id, "error", err)
+	}
+	m.Runtime.FreeParents(cgroup)
+	if err := m.unmountShm(id); err != nil {
+		m.Log.Warn("unmount shared /dev/shm", "id", id, "error", err)
 	}
 	_ = os.Remove(m.consoleSocket(id)) // the keeper has removed it, unless it was killed
 	if err := os.RemoveAll(m.bundlePath(id)); err != nil {
 		m.Log.Warn("remove bundle", "id", id, "error", err)
 	}
 }
-
-func (m *Manager) cgroup(id string) string { return m.Cgroup + "/" + id }
 
 // consoleSocket is where the terminal of a process is handed over: unix sockets allow 107 bytes, so the name is short.
 func (m *Manager) consoleSocket(id string) string { return filepath.Join(m.Run, "tty-"+id[:16]) }
