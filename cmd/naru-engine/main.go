@@ -49,6 +49,9 @@ func run(args []string) error {
 	if listeners[nameDocker] == nil && listeners[nameAgent] == nil {
 		return errors.New("no listening socket was inherited (LISTEN_FDS): naru-keeper starts this program")
 	}
+	if ln := listeners[nameDocker]; ln != nil {
+		o.Socket = ln.Addr().String()
+	}
 	asked, stop := signal.NotifyContext(context.Background(), unix.SIGTERM, unix.SIGINT)
 	defer stop()
 	e, err := engine.Open(asked, o)
@@ -147,7 +150,7 @@ func options(args []string) (o engine.Options, token string, err error) {
 	if err != nil {
 		return o, "", err
 	}
-	o.Shares = doc.Shares
+	o.Shares, o.HostSocket = doc.Shares, doc.Socket
 	return o, doc.Token, nil
 }
 

@@ -101,6 +101,8 @@ type Config struct {
 	Time     time.Time `json:"time"`  // the guest's clock is set to it when it is off by more than a second
 	Network  Network   `json:"network"`
 	Shares   []Share   `json:"shares,omitempty"`
+	// Socket is the path on the host where the user reaches the engine; as the source of a bind it means the engine's own.
+	Socket string `json:"socket,omitempty"`
 }
 
 // ConfigLabel and ConfigFile say where the config document is.

@@ -34,8 +34,11 @@ type Options struct {
 	Crun     string // path of crun
 	InitPath string // static init for --init; "" for none
 	Shares   []api.Share
-	Version  string
-	Log      *slog.Logger
+	// Socket is where this engine's API is served, HostSocket where the user reaches it when that is elsewhere; "" for
+	// none.
+	Socket, HostSocket string
+	Version            string
+	Log                *slog.Logger
 }
 
 // Engine is all of it. The parts are safe for concurrent use.
@@ -101,6 +104,7 @@ func (e *Engine) openParts(ctx context.Context) (err error) {
 	}
 	e.Volumes, err = volume.Open(volume.Options{
 		Root: e.Root, Run: e.Run, Store: e.Journal, Events: e.Events, Log: e.Log, Shares: e.Shares, Mode: e.Mode,
+		Socket: e.Socket, SocketNames: socketNames(e.HostSocket),
 		Container: e.Containers.ResolveID, Running: e.Containers.Running,
 		ResolveImage: func(ctx context.Context, ref string) (string, error) {
 			img, err := e.Images.Resolve(ctx, ref)
@@ -169,4 +173,14 @@ func (e *Engine) close() error {
 		errs = append(errs, e.Journal.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// socketNames are the paths that mean the engine's socket as the source of a bind: those that tools expect it at, and
+// that of the user's own machine.
+func socketNames(host string) []string {
+	names := []string{"/var/run/docker.sock", "/run/docker.sock"}
+	if host != "" {
+		names = append(names, host)
+	}
+	return names
 }

@@ -42,6 +42,10 @@ type Options struct {
 	Log    *slog.Logger
 	Shares []api.Share // machine mode: the folders of the host that can be bound
 	Mode   string      // api.ModeDirect or api.ModeMachine
+	// Socket is where the engine's API is served, and SocketNames are further paths that mean it as the source of a bind:
+	// what users call the socket that they reach this engine by.
+	Socket      string
+	SocketNames []string
 	// Container resolves a container's name or ID prefix to its ID, for VolumesFrom; nil refuses VolumesFrom.
 	Container func(ref string) (id string, err error)
 	// Running tells whether a container runs; nil: none does.

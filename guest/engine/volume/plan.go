@@ -172,6 +172,9 @@ func pointsOf(u *use, mode string) []*point {
 
 // checkSource checks the host's side of a bind mount as far as it can be without changing anything.
 func (m *Manager) checkSource(p *point) error {
+	if m.isSocket(p.Source) {
+		return nil
+	}
 	if err := m.checkShared(p.Source); err != nil {
 		return err
 	}
@@ -188,6 +191,12 @@ func (m *Manager) checkSource(p *point) error {
 	return nil
 }
 
+// isSocket tells whether a bind's source means the engine's own socket. Its names are the same wherever the engine runs:
+// in the VM there is no such path of the host's, and on a Linux another engine may have the path.
+func (m *Manager) isSocket(source string) bool {
+	return m.opts.Socket != "" && (source == m.opts.Socket || slices.Contains(m.opts.SocketNames, source))
+}
+
 // checkShared refuses a folder that the machine does not have from its host.
 func (m *Manager) checkShared(source string) error {
 	if m.opts.Mode == api.ModeMachine && !m.shared(source) {
@@ -201,7 +210,7 @@ func (m *Manager) prepareSource(p *point) error {
 	if err := m.checkSource(p); err != nil {
 		return err
 	}
-	if !p.createSource {
+	if !p.createSource || m.isSocket(p.Source) {
 		return nil
 	}
 	if _, err := os.Stat(p.Source); err == nil {

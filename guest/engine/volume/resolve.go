@@ -51,7 +51,9 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 	mounts, shown := make([]runtime.Mount, 0, len(points)), make([]container.MountPoint, 0, len(points))
 	for i, p := range points {
 		source := p.Source
-		if before != nil { // it starts
+		if p.Type == mount.TypeBind && m.isSocket(source) {
+			source = m.opts.Socket
+		} else if before != nil { // it starts
 			if source, err = m.prepare(ctx, containerID, i, p); err != nil {
 				return nil, nil, err
 			}
