@@ -107,6 +107,9 @@ func killCgroup(dir string) {
 		return
 	}
 	_ = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Name() == "freezer.state" { // v1 kills the frozen only when they are thawed
+			_ = os.WriteFile(path, []byte("THAWED"), 0)
+		}
 		if err != nil || d.Name() != "cgroup.procs" {
 			return nil
 		}

@@ -26,6 +26,9 @@ func containerRoutes(m *container.Manager) []route {
 		{"POST", "/containers/{id:*}/stop", h.stop},
 		{"POST", "/containers/{id:*}/restart", h.restart},
 		{"POST", "/containers/{id:*}/kill", h.kill},
+		{"POST", "/containers/{id:*}/pause", h.pause},
+		{"POST", "/containers/{id:*}/unpause", h.unpause},
+		{"POST", "/containers/{id:*}/update", h.update},
 		{"POST", "/containers/{id:*}/wait", h.wait},
 		{"POST", "/containers/{id:*}/rename", h.rename},
 		{"POST", "/containers/{id:*}/resize", h.resize},
@@ -155,7 +158,9 @@ func (h containerHandlers) start(w http.ResponseWriter, r *http.Request, vars ma
 
 func stopOptions(r *http.Request) (o container.StopOptions, err error) {
 	q := r.URL.Query()
-	o.Signal = q.Get("signal")
+	if !lessVersion(requestVersion(r), "1.42") {
+		o.Signal = q.Get("signal")
+	}
 	if text := q.Get("t"); text != "" {
 		t, err := strconv.Atoi(text)
 		if err != nil {
@@ -198,9 +203,48 @@ func (h containerHandlers) kill(w http.ResponseWriter, r *http.Request, vars map
 	return nil
 }
 
+func (h containerHandlers) pause(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if err := h.m.Pause(r.Context(), vars["id"]); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h containerHandlers) unpause(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if err := h.m.Unpause(r.Context(), vars["id"]); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+func (h containerHandlers) update(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	var change containertypes.UpdateConfig
+	if err := readJSON(w, r, &change); err != nil {
+		return err
+	}
+	if lessVersion(requestVersion(r), "1.40") {
+		change.PidsLimit = nil
+	}
+	if lessVersion(requestVersion(r), "1.55") { // before, it took them and did nothing
+		change.BlkioWeightDevice, change.BlkioDeviceReadBps, change.BlkioDeviceWriteBps = nil, nil, nil
+		change.BlkioDeviceReadIOps, change.BlkioDeviceWriteIOps = nil, nil
+	}
+	warnings, err := h.m.Update(r.Context(), vars["id"], change)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, containertypes.UpdateResponse{Warnings: warnings})
+}
+
 // wait sends its head at once, so that a client knows that nothing can escape it from now on.
 func (h containerHandlers) wait(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
-	told, stop, err := h.m.Wait(vars["id"], containertypes.WaitCondition(r.URL.Query().Get("condition")))
+	condition := containertypes.WaitCondition(r.URL.Query().Get("condition"))
+	if lessVersion(requestVersion(r), "1.30") {
+		condition = "" // there was none, and the head came with the body
+	}
+	told, stop, err := h.m.Wait(vars["id"], condition)
 	if err != nil {
 		return err
 	}
@@ -219,7 +263,7 @@ func (h containerHandlers) wait(w http.ResponseWriter, r *http.Request, vars map
 }
 
 func (h containerHandlers) rename(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
-	if err := h.m.Rename(r.Context(), vars["id"], r.URL.Query().Get("name")); err != nil {
+	if err := h.m.Rename(vars["id"], r.URL.Query().Get("name")); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -251,10 +295,7 @@ func (h containerHandlers) resize(w http.ResponseWriter, r *http.Request, vars m
 }
 
 func (h containerHandlers) remove(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
-	if boolValue(r, "link") {
-		return errdefs.ErrNotImplemented.WithMessage("naru does not serve --link yet")
-	}
-	o := container.DeleteOptions{Force: boolValue(r, "force"), Volumes: boolValue(r, "v")}
+	o := container.DeleteOptions{Force: boolValue(r, "force"), Volumes: boolValue(r, "v"), Link: boolValue(r, "link")}
 	if err := h.m.Delete(r.Context(), vars["id"], o); err != nil {
 		return err
 	}

@@ -59,6 +59,21 @@ func (c *Client) ContainerKill(ctx context.Context, id, signal string) error {
 	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/kill"), query: q})
 }
 
+// ContainerPause freezes all processes of a container.
+func (c *Client) ContainerPause(ctx context.Context, id string) error {
+	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/pause")})
+}
+
+// ContainerUnpause lets the processes of a paused container go on.
+func (c *Client) ContainerUnpause(ctx context.Context, id string) error {
+	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/unpause")})
+}
+
+// ContainerUpdate changes the limits and the restart policy of a container.
+func (c *Client) ContainerUpdate(ctx context.Context, id string, u container.UpdateConfig) (container.UpdateResponse, error) {
+	return call[container.UpdateResponse](ctx, c, request{method: http.MethodPost, path: containerPath(id, "/update"), json: u})
+}
+
 // ContainerRename gives a container another name.
 func (c *Client) ContainerRename(ctx context.Context, id, name string) error {
 	return c.plain(ctx, request{method: http.MethodPost, path: containerPath(id, "/rename"), query: url.Values{"name": {name}}})

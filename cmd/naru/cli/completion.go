@@ -68,6 +68,7 @@ func fixed(words ...string) completer {
 
 func anyState(container.Summary) bool    { return true }
 func isRunning(s container.Summary) bool { return s.State == container.StateRunning }
+func isPaused(s container.Summary) bool  { return s.State == container.StatePaused }
 func notRunning(s container.Summary) bool {
 	return s.State != container.StateRunning
 }

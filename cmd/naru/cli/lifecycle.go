@@ -12,15 +12,61 @@ import (
 	"naru/host/client"
 )
 
-// eachPrinted runs f for every container and prints the name of each that it worked for.
+// atOnce bounds how many containers one command asks for at the same time, as in Docker.
+const atOnce = 50
+
+// eachPrinted runs f for every name, many at a time: ten containers that take their ten seconds to stop take no hundred.
+// It prints the name of each that it worked for, in the order they were given in.
 func (a *app) eachPrinted(names []string, f func(name string) error) error {
-	return each(names, func(name string) error {
-		if err := f(name); err != nil {
-			return err
+	results := make([]chan error, len(names))
+	for i := range names {
+		results[i] = make(chan error, 1)
+	}
+	go func() {
+		slots := make(chan struct{}, atOnce)
+		for i, name := range names {
+			slots <- struct{}{}
+			go func() {
+				results[i] <- f(name)
+				<-slots
+			}()
 		}
-		fmt.Fprintln(a.out, name)
-		return nil
+	}()
+	next := 0
+	return each(names, func(name string) error {
+		err := <-results[next]
+		next++
+		switch {
+		case err == nil:
+			fmt.Fprintln(a.out, name)
+		case errors.Is(err, errNothingDone):
+			return nil
+		}
+		return err
 	})
+}
+
+// errNothingDone is of a name for which there was nothing to do, and nothing is to be printed.
+var errNothingDone = errors.New("nothing done")
+
+func (a *app) pauseCommand() *cobra.Command {
+	return a.plainVerb("pause", "Pause all processes within one or more containers", isRunning, (*client.Client).ContainerPause)
+}
+
+func (a *app) unpauseCommand() *cobra.Command {
+	return a.plainVerb("unpause", "Unpause all processes within one or more containers", isPaused, (*client.Client).ContainerUnpause)
+}
+
+// plainVerb is a command without flags that does one thing to each container.
+func (a *app) plainVerb(name, short string, which func(container.Summary) bool, f func(*client.Client, context.Context, string) error) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name + " CONTAINER [CONTAINER...]", Short: short, Args: atLeast(1), ValidArgsFunction: a.completeContainers(0, which),
+		Example: "  naru " + name + " web db",
+	}
+	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
+		return a.eachPrinted(args, func(name string) error { return f(c, cmd.Context(), name) })
+	})
+	return cmd
 }
 
 func (a *app) stopCommand() *cobra.Command {
@@ -63,7 +109,7 @@ func (a *app) rmCommand() *cobra.Command {
 			err := c.ContainerRemove(cmd.Context(), trimmed, o)
 			if o.Force && client.IsNotFound(err) {
 				fmt.Fprintf(a.err, "naru: warning: %v\n", err)
-				return nil
+				return errNothingDone
 			}
 			return err
 		})

@@ -80,7 +80,8 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 		}
 	}
 	add(groupRun, a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
-		a.killCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand())
+		a.killCommand(), a.pauseCommand(), a.unpauseCommand(), a.updateCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(),
+		a.waitCommand(), a.renameCommand())
 	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.eventsCommand())
 	add(groupImages, a.pullCommand(), a.pushCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
 		a.importCommand(), a.historyCommand())
@@ -106,7 +107,7 @@ func (a *app) containerCommands() []*cobra.Command {
 	ls := a.psCommand()
 	ls.Use, ls.Aliases = "ls [OPTIONS]", []string{"list", "ps"}
 	return []*cobra.Command{a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(),
-		a.restartCommand(), a.killCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand(),
+		a.restartCommand(), a.killCommand(), a.pauseCommand(), a.unpauseCommand(), a.updateCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand(),
 		ls, a.logsCommand(), a.portCommand(), a.inspectKind("container"), a.containerPruneCommand()}
 }
 
@@ -139,8 +140,8 @@ func (a *app) named(command string) bool {
 
 // notYet are Docker's verbs that naru does not have.
 var notYet = []string{
-	"build", "builder", "buildx", "commit", "compose", "cp", "diff", "export", "login", "logout", "manifest", "pause", "plugin",
-	"push", "search", "stats", "swarm", "system", "top", "unpause", "update",
+	"build", "builder", "buildx", "commit", "compose", "cp", "diff", "export", "login", "logout", "manifest", "plugin",
+	"push", "search", "stats", "swarm", "system", "top",
 }
 
 // knownCommand refuses arguments of a command that only has subcommands: they are misspelt ones.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
-	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 	"golang.org/x/sys/unix"
 
@@ -64,6 +63,12 @@ func (m *Manager) Attach(ctx context.Context, ref string, o AttachOptions, open 
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	err = c.State.canAttach(ref)
+	c.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if o.Stream {
 		a, err := m.enlist(ctx, c, o)
 		if err != nil {
@@ -93,9 +98,6 @@ func (m *Manager) enlist(ctx context.Context, c *Container, o AttachOptions) (*a
 	case c.gone:
 		c.mu.Unlock()
 		return nil, errdefs.ErrNotFound.WithMessage("No such container: " + c.ID)
-	case c.State.Status == container.StateRestarting:
-		c.mu.Unlock()
-		return nil, errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", c.ID))
 	case !c.State.running():
 		c.pending = append(c.pending, a)
 		c.mu.Unlock()

@@ -43,6 +43,7 @@ type record struct {
 	Ports    network.PortMap                      `json:",omitempty"`
 	NetNS    string                               `json:",omitempty"`
 	State    state
+	Updated  *limits `json:",omitempty"` // what update has made of HostConfig; nil for nothing
 	// Health is that of the health check, nil before the first run or without one. What it points to is never changed.
 	Health *container.Health `json:",omitempty"`
 }
@@ -62,10 +63,8 @@ type Container struct {
 	pending []*attachment // streams that wait for the next start
 	// cancelRestart ends a back-off; nil when there is none.
 	cancelRestart func()
-	backoff       time.Duration
 	stopProbes    func() // ends the health check's probes; nil when there are none
 	keepOnExit    bool   // a restart asked for by the user is under way: AutoRemove must not strike
-	resume        bool   // an earlier engine was killed in the back-off: StartAgain goes on
 	unfinished    bool   // an earlier engine was killed while it removed it: StartAgain goes on
 }
 

@@ -20,34 +20,81 @@ import (
 
 func TestTransitionsRefuseWrongStates(t *testing.T) {
 	s := state{Status: container.StateCreated}
-	if err := s.canStart("x"); err != nil {
+	if err := s.canStart(); err != nil {
 		t.Fatal(err)
 	}
+	if err := s.pause("x"); !errdefs.IsConflict(err) {
+		t.Errorf("pause of what does not run: %v", err)
+	}
 	s.start(7, time.Now())
-	if err := s.canStart("x"); !errdefs.IsNotModified(err) {
+	if err := s.canStart(); !errdefs.IsNotModified(err) {
 		t.Errorf("start of what runs: %v", err)
 	}
-	if err := s.remove("x", false); !errdefs.IsConflict(err) {
+	if err := s.remove(false); !errdefs.IsConflict(err) {
 		t.Errorf("removal of what runs: %v", err)
 	}
 	if err := s.giveUp(); err == nil {
 		t.Error("giving up a back-off that is not")
 	}
+	testPaused(t, &s)
 	s.end(1, time.Now(), false, true)
-	if !s.alive() || s.running() || s.RestartCount != 1 || s.Pid != 0 {
+	if !s.alive() || s.running() || s.Paused || s.RestartCount != 1 || s.Pid != 0 {
 		t.Errorf("restarting: %+v", s)
+	}
+	if err := s.canStart(); !errdefs.IsNotModified(err) {
+		t.Errorf("start of what waits to be restarted: %v", err)
 	}
 	if err := s.giveUp(); err != nil || s.alive() {
 		t.Errorf("gave up: %v %+v", err, s)
 	}
-	if err := s.remove("x", false); err != nil {
+	if err := s.remove(false); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.canStart("x"); !errdefs.IsConflict(err) {
+	if err := s.canStart(); !errdefs.IsConflict(err) {
 		t.Errorf("start of what is being removed: %v", err)
 	}
-	if err := s.remove("x", false); !errdefs.IsConflict(err) {
+	if err := s.remove(false); !errors.Is(err, errRemoving) {
 		t.Errorf("second removal: %v", err)
+	}
+	s.failRemove(errors.New("full"))
+	if err := s.canStart(); !errdefs.IsConflict(err) {
+		t.Errorf("start of what is dead: %v", err)
+	}
+	if err := s.remove(false); err != nil {
+		t.Errorf("removal of what is dead: %v", err)
+	}
+}
+
+// testPaused pauses what runs.
+func testPaused(t *testing.T, s *state) {
+	t.Helper()
+	if err := s.canUnpause("x"); !errdefs.IsInternal(err) {
+		t.Errorf("unpause of what is not paused: %v", err)
+	}
+	if err := s.pause("x"); err != nil || s.shown() != container.StatePaused || !s.running() || !s.alive() {
+		t.Errorf("paused: %v %+v", err, s)
+	}
+	for what, err := range map[string]error{
+		"pause": s.pause("x"), "start": s.canStart(), "exec": s.canExec("x", "x"), "attach": s.canAttach("x"), "removal": s.remove(false),
+	} {
+		if !errdefs.IsConflict(err) {
+			t.Errorf("%s of what is paused: %v", what, err)
+		}
+	}
+}
+
+func TestBackOff(t *testing.T) {
+	var s state
+	var waits []time.Duration
+	for range 12 {
+		s.backOff(time.Second)
+		waits = append(waits, s.Backoff)
+	}
+	if waits[0] != 100*time.Millisecond || waits[9] != 51200*time.Millisecond || waits[10] != time.Minute || waits[11] != time.Minute {
+		t.Errorf("waits: %v", waits)
+	}
+	if s.backOff(10 * time.Second); s.Backoff != firstBackoff {
+		t.Errorf("after a long run: %v", s.Backoff)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -18,6 +19,7 @@ import (
 type DeleteOptions struct {
 	Force   bool // kill it first if it runs
 	Volumes bool // and its anonymous volumes
+	Link    bool // only the link of that name
 }
 
 // Delete removes a container. Its name is free at once; its files go in the background.
@@ -26,32 +28,33 @@ func (m *Manager) Delete(ctx context.Context, ref string, o DeleteOptions) error
 	if err != nil {
 		return err
 	}
+	if o.Link { // there are none: a name that is found is a container's own
+		return errdefs.ErrInternal.WithMessage("Conflict, cannot remove the default link name of the container")
+	}
+	ctx = context.WithoutCancel(ctx)
+	c.mu.Lock()
+	removing := c.State.Status == container.StateRemoving
+	c.mu.Unlock()
+	if removing {
+		return errConflict("removal of container %s is already in progress", ref)
+	}
 	if o.Force {
-		if err := m.forceEnd(ctx, c); err != nil {
-			return err
+		if err := m.kill(ctx, c); err != nil && !errors.Is(err, errNotAlive) {
+			return fmt.Errorf("cannot remove container %q: could not kill container: %w", ref, err)
 		}
 	}
 	c.op.Lock()
 	defer c.op.Unlock()
-	err = m.removeStopped(context.WithoutCancel(ctx), c, o.Volumes)
-	if o.Force && errdefs.IsNotFound(err) {
+	err = m.removeStopped(ctx, c, o.Volumes)
+	switch {
+	case errdefs.IsNotFound(err) && o.Force:
 		return nil // its end has already removed it, as --rm asks for
-	}
-	return err
-}
-
-func (m *Manager) forceEnd(ctx context.Context, c *Container) error {
-	ended, err := m.tellToEnd(c, true)
-	if errdefs.IsNotModified(err) {
-		return nil
-	}
-	if err != nil || ended == nil {
+	case err == nil, errdefs.IsNotFound(err):
 		return err
+	case errors.Is(err, errRemoving):
+		return errConflict("removal of container %s is already in progress", ref)
 	}
-	if err := m.killAndWait(ctx, c, ended); err != nil {
-		return fmt.Errorf("cannot remove container %q: could not kill container: %w", c.snapshot().Name, err)
-	}
-	return nil
+	return fmt.Errorf("cannot remove container %q: %w", ref, err)
 }
 
 // removeStopped removes a container that does not run. c.op is held.
@@ -61,8 +64,8 @@ func (m *Manager) removeStopped(ctx context.Context, c *Container, volumes bool)
 		c.mu.Unlock()
 		return errdefs.ErrNotFound.WithMessage("No such container: " + c.ID)
 	}
-	before, name := c.State.Status, c.Name
-	if err := c.State.remove(name, volumes); err != nil {
+	name := c.Name
+	if err := c.State.remove(volumes); err != nil {
 		c.mu.Unlock()
 		return err
 	}
@@ -70,9 +73,10 @@ func (m *Manager) removeStopped(ctx context.Context, c *Container, volumes bool)
 	c.mu.Unlock()
 	if err := m.dropRecord(ctx, c, volumes); err != nil {
 		c.mu.Lock()
-		c.State.Status = before
+		c.State.failRemove(err)
 		c.mu.Unlock()
-		return fmt.Errorf("remove container %s: %w", c.ID[:12], err)
+		c.notifyRemoved()
+		return err
 	}
 	m.dropFromMaps(c, name)
 	m.discard(c.dir, c.ID)
@@ -146,29 +150,30 @@ func (m *Manager) discard(dir, id string) {
 }
 
 // Rename gives a container another name.
-func (m *Manager) Rename(ctx context.Context, ref, newName string) error {
-	if newName == "" {
+func (m *Manager) Rename(ref, newName string) error {
+	newName = strings.TrimSpace(newName)
+	if strings.Trim(ref, "/ ") == "" || strings.TrimPrefix(newName, "/") == "" {
 		return invalid("Neither old nor new names may be empty")
 	}
 	c, err := m.find(ref)
 	if err != nil {
 		return err
 	}
-	name, err := checkName(newName)
-	if err != nil {
-		return err
-	}
 	c.op.Lock()
 	defer c.op.Unlock()
 	old := c.snapshot()
-	if old.Name == name {
+	if "/"+old.Name == "/"+strings.TrimPrefix(newName, "/") {
 		return invalid("Renaming a container with the same name as its current name")
 	}
-	if old.State.Status == container.StateRemoving {
+	if old.State.Status == container.StateRemoving || c.isGone() {
 		return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
 	}
-	if err := m.reserve(name, c.ID); err != nil {
-		return err
+	name, err := checkName("/" + strings.TrimPrefix(newName, "/"))
+	if err == nil {
+		err = m.reserve(name, c.ID)
+	}
+	if err != nil {
+		return say("Error when allocating new name", err)
 	}
 	c.setName(name)
 	if err := m.save(c, c.durable()); err != nil {
@@ -179,6 +184,12 @@ func (m *Manager) Rename(ctx context.Context, ref, newName string) error {
 	m.release(old.Name)
 	m.emit(c, events.ActionRename, "oldName", "/"+old.Name)
 	return nil
+}
+
+func (c *Container) isGone() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.gone
 }
 
 func (c *Container) setName(name string) {

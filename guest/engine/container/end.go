@@ -14,13 +14,6 @@ import (
 	"naru/guest/keeper/keeperapi"
 )
 
-// The back-off between the runs of a container that ends again and again, as in Docker.
-const (
-	firstBackoff = 100 * time.Millisecond
-	lastBackoff  = time.Minute
-	stableAfter  = 10 * time.Second // a run of this length starts the back-off anew
-)
-
 // cleanupTimeout bounds what is done after an end, whoever asked for it.
 const cleanupTimeout = 30 * time.Second
 
@@ -83,16 +76,20 @@ func (m *Manager) ended(c *Container, e keeperapi.Exit) {
 		return
 	}
 	ran := e.Time.Sub(c.State.Started)
-	restart := m.life.Err() == nil && c.State.shouldRestart(c.HostConfig.RestartPolicy, e.Code)
+	restart := m.life.Err() == nil && c.State.shouldRestart(c.policy(), e.Code)
 	remove := c.HostConfig.AutoRemove && !c.keepOnExit
 	c.State.end(e.Code, e.Time, oom, restart)
 	c.stopHealth()
+	if restart {
+		c.State.backOff(ran)
+	}
 	c.Networks, c.Ports, c.NetNS = nil, nil, ""
 	c.mu.Unlock()
 
 	if err := m.Networks.Detach(ctx, c.ID); err != nil {
 		m.Log.Warn("detach network", "id", c.ID, "error", err)
 	}
+	m.Volumes.Unmounted(c.ID)
 	if oom {
 		m.emit(c, events.ActionOOM)
 	}
@@ -107,7 +104,7 @@ func (m *Manager) ended(c *Container, e keeperapi.Exit) {
 	}
 	m.tidy(c)
 	if restart {
-		m.restartLater(c, ran)
+		m.restartLater(c)
 	}
 }
 
@@ -127,24 +124,19 @@ func (m *Manager) recordEnd(c *Container, remove bool) {
 func (m *Manager) tidy(c *Container) {
 	m.cleanRun(c.ID, m.cgroupFor(c.ID, c.HostConfig))
 	rootfs{m.rootfsPath(c.ID)}.unmount(m)
-	m.Volumes.Unmounted(c.ID)
 }
 
-// restartLater starts the container again after the back-off. c.op is held.
-func (m *Manager) restartLater(c *Container, ran time.Duration) {
+// restartLater starts the container again when the back-off that its end began is over. c.op is held, or nobody knows of
+// the container yet.
+func (m *Manager) restartLater(c *Container) {
 	ctx, cancel := context.WithCancel(m.life)
 	c.mu.Lock()
-	if c.backoff == 0 || ran >= stableAfter {
-		c.backoff = firstBackoff
-	} else {
-		c.backoff = min(2*c.backoff, lastBackoff)
-	}
-	wait := c.backoff
+	wait := c.State.Backoff - time.Since(c.State.Finished)
 	c.cancelRestart = cancel
 	c.mu.Unlock()
 	m.background.run(func() {
 		defer cancel()
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(min(wait, lastBackoff)) // a clock that was set back must not keep it for hours
 		defer timer.Stop()
 		select {
 		case <-ctx.Done():

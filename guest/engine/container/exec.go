@@ -55,6 +55,10 @@ func (m *Manager) ExecCreate(ref string, want container.ExecCreateRequest) (stri
 	if len(want.Cmd) == 0 {
 		return "", invalid("no exec command specified")
 	}
+	r := c.snapshot()
+	if err := r.State.canExec(ref, c.ID); err != nil {
+		return "", err
+	}
 	if _, err := detachKeys(want.DetachKeys); err != nil {
 		return "", err
 	}
@@ -76,7 +80,7 @@ func newExec(c *Container, want container.ExecCreateRequest) *Exec {
 func (m *Manager) register(x *Exec) error {
 	c := x.c
 	c.mu.Lock()
-	if err := c.canExec(); err != nil {
+	if err := c.State.canExec(c.ID, c.ID); err != nil {
 		c.mu.Unlock()
 		return err
 	}
@@ -118,17 +122,6 @@ func (x *Exec) keeperID() string {
 		return probePrefix + x.ID
 	}
 	return x.ID
-}
-
-// canExec is asked with c.mu held.
-func (c *Container) canExec() error {
-	switch {
-	case c.State.running():
-		return nil
-	case c.State.Status == container.StateRestarting:
-		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is restarting, wait until the container is running", c.ID))
-	}
-	return errdefs.ErrConflict.WithMessage(fmt.Sprintf("container %s is not running", c.ID))
 }
 
 // sweepExecs drops the execs that finished before a time and returns their IDs. c.mu is held.
@@ -205,7 +198,7 @@ func (m *Manager) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 // claim makes the caller the one who starts it.
 func (x *Exec) claim() error {
 	x.c.mu.Lock()
-	err := x.c.canExec()
+	err := x.c.State.canExec(x.c.ID, x.c.ID)
 	x.c.mu.Unlock()
 	if err != nil {
 		return err

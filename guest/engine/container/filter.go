@@ -59,7 +59,7 @@ func (m *Manager) compileFilter(ctx context.Context, name string, values []strin
 				return nil, invalid("invalid filter 'status=%s'", v)
 			}
 		}
-		return anyOf(values, func(r *record, v string) bool { return string(r.State.Status) == v }), nil
+		return anyOf(values, func(r *record, v string) bool { return string(r.State.shown()) == v }), nil
 	case "exited":
 		return exitedFilter(values)
 	case "ancestor":
@@ -208,41 +208,6 @@ func wanted(name string, r *record) network.PortSet {
 		}
 	}
 	return ports
-}
-
-// Prune removes the containers that do not run and match the filters label, label! and until.
-func (m *Manager) Prune(ctx context.Context, filters map[string][]string) (*container.PruneReport, error) {
-	before := time.Time{}
-	for name, values := range filters {
-		switch name {
-		case "label", "label!":
-		case "until":
-			t, err := ParseTime(values[0], time.Now())
-			if err != nil {
-				return nil, err
-			}
-			before = t
-		default:
-			return nil, invalid("invalid filter '%s'", name)
-		}
-	}
-	report := &container.PruneReport{ContainersDeleted: []string{}}
-	for _, c := range m.all() {
-		r := c.snapshot()
-		without := func(v string) bool { return !hasLabel(r.Config.Labels, v) }
-		if r.State.alive() || !before.IsZero() && !r.Created.Before(before) || slices.ContainsFunc(filters["label"], without) ||
-			slices.ContainsFunc(filters["label!"], func(v string) bool { return !without(v) }) {
-			continue
-		}
-		size, _ := m.sizes(ctx, c)
-		if err := m.Delete(ctx, c.ID, DeleteOptions{}); err != nil {
-			m.Log.Warn("prune container", "id", c.ID, "error", err)
-			continue
-		}
-		report.ContainersDeleted = append(report.ContainersDeleted, c.ID)
-		report.SpaceReclaimed += uint64(size)
-	}
-	return report, nil
 }
 
 // ParseTime reads a time as Docker's API has it: seconds since 1970 with a fraction, RFC 3339, a date, or a duration

@@ -49,7 +49,7 @@ func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*containe
 		ID: r.ID, Created: timeText(r.Created), Path: path, Args: args, State: r.inspectState(), Image: r.ImageID,
 		ResolvConfPath: c.engineFile(&r, "resolv.conf"), HostnamePath: c.engineFile(&r, "hostname"), HostsPath: c.engineFile(&r, "hosts"),
 		LogPath: c.logPath(), Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: "overlay2", Platform: "linux",
-		ExecIDs: execs, HostConfig: r.HostConfig, Mounts: orEmpty(r.Mounts), Config: r.Config,
+		ExecIDs: execs, HostConfig: r.hostConfig(), Mounts: orEmpty(r.Mounts), Config: r.Config,
 		NetworkSettings: m.networkSettings(&r),
 	}
 	if len(execs) == 0 {
@@ -85,7 +85,8 @@ func (r *record) inspectState() *container.State {
 		health = &container.Health{Status: r.Health.Status, FailingStreak: r.Health.FailingStreak, Log: orEmpty(r.Health.Log)}
 	}
 	return &container.State{
-		Health: health, Status: s.Status, Running: s.alive(), Restarting: s.Status == container.StateRestarting, OOMKilled: s.OOMKilled,
+		Health: health, Status: s.shown(), Running: s.alive(), Paused: s.shown() == container.StatePaused,
+		Restarting: s.Status == container.StateRestarting, OOMKilled: s.OOMKilled,
 		Dead: s.Status == container.StateDead, Pid: s.Pid, ExitCode: s.ExitCode, Error: s.Error,
 		StartedAt: timeText(s.Started), FinishedAt: timeText(s.Finished),
 	}

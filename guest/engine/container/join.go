@@ -55,8 +55,9 @@ func (m *Manager) namespaceOf(ref, name string) (string, error) {
 }
 
 func (m *Manager) runtimeContainer(c *Container, rootfs, netns string, j joins, mounts []runtime.Mount) runtime.Container {
+	r := c.snapshot()
 	rc := runtime.Container{
-		ID: c.ID, Hostname: c.hostname(), Config: c.Config, HostConfig: c.HostConfig, Platform: c.Platform,
+		ID: c.ID, Hostname: c.hostname(), Config: c.Config, HostConfig: r.hostConfig(), Platform: c.Platform,
 		Rootfs: rootfs, NetNS: netns, PIDNS: j.pid, IPCNS: j.ipc, ShmPath: j.shm, CgroupPath: m.cgroupFor(c.ID, c.HostConfig), Mounts: mounts,
 	}
 	if c.HostConfig.Init != nil && *c.HostConfig.Init {

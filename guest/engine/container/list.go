@@ -53,7 +53,7 @@ func (m *Manager) summary(ctx context.Context, r *record) container.Summary {
 	s := container.Summary{
 		ID: r.ID, Names: []string{"/" + r.Name}, Image: m.imageName(ctx, r), ImageID: r.ImageID,
 		Command: commandLine(path, args), Created: r.Created.Unix(),
-		Ports: portSummaries(r), Labels: r.Config.Labels, State: r.State.Status, Status: r.status(time.Now()),
+		Ports: portSummaries(r), Labels: r.Config.Labels, State: r.State.shown(), Status: r.status(time.Now()),
 		NetworkSettings: &container.NetworkSettingsSummary{Networks: m.networkSettings(r).Networks},
 		Mounts:          orEmpty(r.Mounts),
 		Health:          &container.HealthSummary{Status: container.NoHealthcheck},
@@ -104,7 +104,11 @@ func (r *record) status(now time.Time) string {
 func (s *state) text(now time.Time) string {
 	switch s.Status {
 	case container.StateRunning:
-		return "Up " + units.HumanDuration(now.Sub(s.Started))
+		up := "Up " + units.HumanDuration(now.Sub(s.Started))
+		if s.Paused {
+			up += " (Paused)"
+		}
+		return up
 	case container.StateRestarting:
 		return fmt.Sprintf("Restarting (%d) %s ago", s.ExitCode, units.HumanDuration(now.Sub(s.Finished)))
 	case container.StateRemoving:

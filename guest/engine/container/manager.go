@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/containerd/errdefs"
 )
@@ -21,7 +22,8 @@ type Manager struct {
 	names map[string]string // name → ID; also of containers that are being created
 	execs map[string]*Exec
 
-	background background // ends, restarts, health checks, removal of files
+	pruning    atomic.Bool // one prune at a time
+	background background  // ends, restarts, health checks, removal of files
 	probes     probeGate
 	// life ends when the engine does: nothing is restarted any more.
 	life    context.Context

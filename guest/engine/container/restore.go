@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -38,6 +39,8 @@ func (m *Manager) Restore(ctx context.Context) error {
 		p, ok := known[c.ID]
 		if m.adopt(c, p, ok) && p.Exit == nil {
 			running = append(running, c.ID)
+			m.restorePause(c)
+			m.restoreLimits(ctx, c)
 		}
 	}
 	if err := m.Networks.Restore(ctx, running); err != nil {
@@ -70,8 +73,8 @@ func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := &c.State
-	if s.Status == container.StateRestarting || s.Status == container.StateRemoving {
-		c.resume, c.unfinished = s.Status == container.StateRestarting, s.Status == container.StateRemoving
+	if s.Status == container.StateRemoving || s.Status == container.StateDead {
+		c.unfinished = true
 		s.Status = container.StateExited
 	}
 	switch {
@@ -174,18 +177,17 @@ func (m *Manager) StartAgain(ctx context.Context) {
 	g.SetLimit(4)
 	for _, c := range list {
 		c.mu.Lock()
-		s, resume, remove := c.State, c.resume, c.unfinished || c.HostConfig.AutoRemove && !c.State.Started.IsZero()
-		c.resume = false
+		s, policy, remove := c.State, c.policy(), c.unfinished || c.HostConfig.AutoRemove && !c.State.Started.IsZero()
 		c.mu.Unlock()
 		switch {
+		case s.Status == container.StateRestarting:
+			m.resumeBackoff(c)
 		case s.alive():
 		case remove:
 			g.Go(func() error { m.removeLeft(ctx, c, c.HostConfig.AutoRemove || s.RemoveVolumes); return nil })
-		case resume, s.atEngineStart(c.HostConfig.RestartPolicy):
+		case s.atEngineStart(policy):
 			g.Go(func() error {
-				c.op.Lock()
-				defer c.op.Unlock()
-				if err := m.start(ctx, c); err != nil {
+				if err := m.Start(ctx, c.ID); err != nil && !errdefs.IsNotModified(err) {
 					m.Log.Warn("start container again", "id", c.ID, "error", err)
 				}
 				return nil
@@ -193,6 +195,18 @@ func (m *Manager) StartAgain(ctx context.Context) {
 		}
 	}
 	_ = g.Wait() // they log their own errors
+}
+
+// resumeBackoff goes on with a wait that an earlier engine was killed in, unless somebody has ended it already.
+func (m *Manager) resumeBackoff(c *Container) {
+	c.op.Lock()
+	defer c.op.Unlock()
+	c.mu.Lock()
+	waits := c.State.Status == container.StateRestarting && c.cancelRestart == nil
+	c.mu.Unlock()
+	if waits {
+		m.restartLater(c)
+	}
 }
 
 func (m *Manager) removeLeft(ctx context.Context, c *Container, volumes bool) {

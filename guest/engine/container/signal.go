@@ -19,8 +19,11 @@ const (
 func parseSignal(s string) (int, error) {
 	invalid := errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid signal: %s", s))
 	if n, err := strconv.Atoi(s); err == nil {
-		if n < 1 || n > sigRTMax {
+		switch {
+		case n == 0:
 			return 0, invalid
+		case n < 0 || n > sigRTMax:
+			return 0, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("the linux daemon does not support signal %d", n))
 		}
 		return n, nil
 	}

@@ -26,28 +26,25 @@ func (m *Manager) Start(ctx context.Context, ref string) error {
 	c.op.Lock()
 	defer c.op.Unlock()
 	c.mu.Lock()
-	c.stopBackoff()
-	c.State.RestartCount, c.backoff = 0, 0
-	c.mu.Unlock()
-	return m.start(ctx, c)
-}
-
-// start does the work of Start. c.op is held. A failure is recorded in the container, and removes it when it is one
-// to be removed on exit.
-func (m *Manager) start(ctx context.Context, c *Container) error {
-	if m.life.Err() != nil {
-		return errdefs.ErrUnavailable.WithMessage("the engine is stopping")
-	}
-	c.mu.Lock()
-	err := c.canStartLocked()
-	var streams []*attachment
-	if err == nil {
-		streams = c.takePending()
+	if err = c.canStartLocked(); err == nil {
+		c.State.RestartCount, c.State.Backoff = 0, 0
 	}
 	c.mu.Unlock()
 	if err != nil {
 		return err
 	}
+	return m.start(ctx, c)
+}
+
+// start does the work of Start, and runs again what waits to be restarted. c.op is held, and the state was asked. A
+// failure is recorded in the container, and removes it when it is one to be removed on exit.
+func (m *Manager) start(ctx context.Context, c *Container) error {
+	if m.life.Err() != nil {
+		return errdefs.ErrUnavailable.WithMessage("the engine is stopping")
+	}
+	c.mu.Lock()
+	streams := c.takePending()
+	c.mu.Unlock()
 	// A client that goes away in the middle does not leave half a container behind.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startTimeout)
 	defer cancel()
@@ -73,7 +70,7 @@ func (c *Container) canStartLocked() error {
 	if c.gone {
 		return errdefs.ErrNotFound.WithMessage("No such container: " + c.ID)
 	}
-	return c.State.canStart(c.ID)
+	return c.State.canStart()
 }
 
 // launch is one start and what it has made so far.
@@ -159,6 +156,7 @@ func (l *launch) exec(ctx context.Context) error {
 	c.mu.Lock()
 	c.State.start(process.Pid, process.Started)
 	c.resetHealth()
+	c.keepOnExit = false // it was for the run before
 	c.mu.Unlock()
 	if err := m.save(c, c.durable()); err != nil {
 		// It runs, and the keeper knows; a new engine takes it over from there.
@@ -190,9 +188,8 @@ func (m *Manager) startFailed(ctx context.Context, c *Container, cause error) er
 	c.mu.Lock()
 	c.State.failStart(code, err)
 	c.Networks, c.Ports, c.NetNS = nil, nil, ""
-	remove := c.HostConfig.AutoRemove && !c.keepOnExit
 	c.mu.Unlock()
-	if remove {
+	if c.HostConfig.AutoRemove {
 		if removeErr := m.removeStopped(ctx, c, true); removeErr != nil {
 			return errors.Join(err, removeErr)
 		}

@@ -27,46 +27,60 @@ type StopOptions struct {
 	Timeout *int // seconds; negative waits for as long as it takes
 }
 
-// Stop asks a container to end, and ends it when it has not done so in time. It returns when it has ended.
+// Stop asks a container to end, and ends it when it has not done so in time. It returns when it has ended, also when the
+// client has gone meanwhile.
 func (m *Manager) Stop(ctx context.Context, ref string, o StopOptions) error {
 	c, err := m.find(ref)
 	if err != nil {
 		return err
 	}
-	if err := m.stop(ctx, c, o, true); err != nil {
+	if err := m.stop(context.WithoutCancel(ctx), c, o, true); err != nil {
+		if errdefs.IsNotModified(err) {
+			return err
+		}
+		return fmt.Errorf("cannot stop container: %s: %w", ref, err)
+	}
+	return nil
+}
+
+// stop does the work of Stop. manual is false when the engine stops and the restart policy shall count again later.
+func (m *Manager) stop(ctx context.Context, c *Container, o StopOptions, manual bool) error {
+	if r := c.snapshot(); !r.State.alive() {
+		return errAlreadyStopped
+	}
+	signal, err := stopSignal(c.Config, o.Signal)
+	if err != nil {
+		return err
+	}
+	ended, err := m.tell(ctx, c, order{signal: signal, last: true, manual: manual})
+	if errors.Is(err, errNotAlive) {
+		return errAlreadyStopped
+	}
+	if err != nil && ended == nil {
+		return err
+	}
+	if err != nil {
+		m.Log.Warn("stop signal", "id", c.ID, "signal", signal, "error", err)
+	}
+	if err := wait(ctx, ended, stopTimeout(c.Config, o.Timeout)); errors.Is(err, errTimeout) {
+		err = m.kill(ctx, c)
+		if err != nil && !errors.Is(err, errNotAlive) {
+			return err
+		}
+	} else if err != nil {
 		return err
 	}
 	m.emit(c, events.ActionStop)
 	return nil
 }
 
-// stop does the work of Stop. manual is false when the engine stops and the restart policy shall count again later.
-func (m *Manager) stop(ctx context.Context, c *Container, o StopOptions, manual bool) error {
-	signal, err := stopSignal(c.Config, o.Signal)
-	if err != nil {
-		return err
-	}
-	ended, err := m.tellToEnd(c, manual)
-	if err != nil || ended == nil {
-		return err
-	}
-	if err := m.signal(ctx, c, signal); err != nil {
-		if keeperapi.IsNotFound(err) {
-			return wait(ctx, ended, killTimeout)
-		}
-		m.Log.Warn("stop signal", "id", c.ID, "signal", signal, "error", err)
-	}
-	timeout := stopTimeout(c.Config, o.Timeout)
-	if err := wait(ctx, ended, timeout); !errors.Is(err, errTimeout) {
-		return err
-	}
-	return m.killAndWait(ctx, c, ended)
-}
-
 var errTimeout = errors.New("timed out")
 
-// wait returns nil when ended is ready, errTimeout after the timeout; a negative one is none.
+// wait returns nil when ended is ready or nil, errTimeout after the timeout; a negative one is none.
 func wait(ctx context.Context, ended <-chan container.WaitResponse, timeout time.Duration) error {
+	if ended == nil {
+		return nil
+	}
 	var late <-chan time.Time
 	if timeout >= 0 {
 		timer := time.NewTimer(timeout)
@@ -83,87 +97,115 @@ func wait(ctx context.Context, ended <-chan container.WaitResponse, timeout time
 	}
 }
 
-// tellToEnd notes that the present run shall not be followed by another, and returns a channel for its end. It is
-// nil when the container was only waiting to run again, which is over then.
-func (m *Manager) tellToEnd(c *Container, manual bool) (<-chan container.WaitResponse, error) {
+// order is a signal for a container's first process, and what is meant by it.
+type order struct {
+	signal int
+	last   bool // the run shall end: no policy follows it with another, and a paused process is thawed to hear it
+	manual bool // a user wants it: unless-stopped stays stopped
+}
+
+// errNotAlive is of an order to a container that neither runs nor waits to be restarted.
+var errNotAlive = errors.New("not running")
+
+// tell carries out an order, and returns a channel for the end of the run. That is nil for a container that is only
+// waiting to run again, which gets no signal: the wait is over then, when the order is the last. With an error that is not
+// errNotAlive the channel is valid.
+func (m *Manager) tell(ctx context.Context, c *Container, o order) (<-chan container.WaitResponse, error) {
 	c.op.Lock() // a start or an end that is under way comes first
-	c.mu.Lock()
 	defer c.op.Unlock()
+	c.mu.Lock()
 	if !c.State.alive() {
 		c.mu.Unlock()
-		return nil, notModified(c.ID, "stopped")
+		return nil, errNotAlive
 	}
-	c.State.ManuallyStopped = c.State.ManuallyStopped || manual
-	c.State.StopAsked = true
+	c.State.ManuallyStopped = c.State.ManuallyStopped || o.manual
+	c.State.StopAsked = c.State.StopAsked || o.last
+	running, paused := c.State.running(), c.State.Paused
 	var ended <-chan container.WaitResponse
-	if c.State.running() {
+	if running {
 		ended = c.wait(container.WaitConditionNextExit)
-	} else {
+	} else if o.last {
 		c.stopBackoff()
 		_ = c.State.giveUp() // it is restarting: alive and not running
 	}
 	c.mu.Unlock()
-	if err := m.save(c, c.durable() && ended == nil); err != nil {
-		return nil, err
+	if err := m.save(c, c.durable() && !running); err != nil {
+		return ended, err
 	}
-	return ended, nil
+	if !running {
+		return nil, nil
+	}
+	return ended, m.signal(ctx, c, o, paused)
 }
 
-func (m *Manager) killAndWait(ctx context.Context, c *Container, ended <-chan container.WaitResponse) error {
-	if err := m.signal(ctx, c, int(unix.SIGKILL)); err != nil && !keeperapi.IsNotFound(err) {
-		return fmt.Errorf("kill container %s: %w", c.ID[:12], err)
+// signal sends a signal to the first process, and tells. A process that has just ended has heard it. c.op is held, so that
+// the end is told after the signal.
+func (m *Manager) signal(ctx context.Context, c *Container, o order, paused bool) error {
+	err := m.Keeper.Signal(ctx, c.ID, o.signal)
+	if err != nil && !keeperapi.IsNotFound(err) {
+		return fmt.Errorf("signal container %s: %w", c.ID[:12], err)
 	}
-	if err := wait(ctx, ended, killTimeout); err != nil {
-		if errors.Is(err, errTimeout) {
-			return errdefs.ErrInternal.WithMessage(fmt.Sprintf("tried to kill container %s, but did not receive an exit event", c.ID))
-		}
-		return err
+	m.emit(c, events.ActionKill, "signal", strconv.Itoa(o.signal))
+	switch {
+	case !o.last || !paused || err != nil:
+	case o.signal == int(unix.SIGKILL): // v2 kills the frozen, v1 does not; either way nothing goes on
+		err = m.Runtime.Thaw(m.cgroup(c.ID))
+	default:
+		err = m.unpause(c)
 	}
-	return nil
+	if keeperapi.IsNotFound(err) {
+		return nil
+	}
+	return err
 }
 
-// signal sends a signal to the first process, and tells.
-func (m *Manager) signal(ctx context.Context, c *Container, signal int) error {
-	if err := m.Keeper.Signal(ctx, c.ID, signal); err != nil {
+// kill ends a container and returns when it has ended.
+func (m *Manager) kill(ctx context.Context, c *Container) error {
+	ended, err := m.tell(ctx, c, order{signal: int(unix.SIGKILL), last: true, manual: m.life.Err() == nil})
+	if err != nil {
 		return err
 	}
-	m.emit(c, events.ActionKill, "signal", strconv.Itoa(signal))
+	if err := wait(ctx, ended, killTimeout); errors.Is(err, errTimeout) {
+		return errors.New("tried to kill container, but did not receive an exit event")
+	} else if err != nil {
+		return err
+	}
 	return nil
 }
 
 // Kill sends a signal ("" is KILL). With KILL it returns when the container has ended.
 func (m *Manager) Kill(ctx context.Context, ref, name string) error {
+	if err := m.killBy(context.WithoutCancel(ctx), ref, name); err != nil {
+		return fmt.Errorf("cannot kill container: %s: %w", ref, err)
+	}
+	return nil
+}
+
+func (m *Manager) killBy(ctx context.Context, ref, name string) error {
+	signal := int(unix.SIGKILL)
+	if name != "" {
+		var err error
+		if signal, err = parseSignal(name); err != nil {
+			return err
+		}
+	}
 	c, err := m.find(ref)
 	if err != nil {
 		return err
 	}
-	if name == "" {
-		name = "KILL"
-	}
-	signal, err := parseSignal(name)
-	if err != nil {
-		return err
-	}
-	stop, err := stopSignal(c.Config, "")
-	if err != nil {
-		return err
-	}
-	notRunning := errdefs.ErrConflict.WithMessage(fmt.Sprintf("cannot kill container: %s: container %s is not running", ref, c.ID))
-	if signal == int(unix.SIGKILL) || signal == stop {
-		ended, err := m.tellToEnd(c, true)
-		if errdefs.IsNotModified(err) {
-			return notRunning
+	if signal == int(unix.SIGKILL) {
+		err = m.kill(ctx, c)
+	} else {
+		// As in Docker: any signal of a user's ends the restarts, but where a stop signal is set and this is another one.
+		last := true
+		if own := c.Config.StopSignal; own != "" {
+			stop, err := parseSignal(own)
+			last = err == nil && stop == signal
 		}
-		if err != nil || ended == nil {
-			return err
-		}
-		if signal == int(unix.SIGKILL) {
-			return m.killAndWait(ctx, c, ended)
-		}
+		_, err = m.tell(ctx, c, order{signal: signal, last: last, manual: true})
 	}
-	err = m.signal(ctx, c, signal)
-	if keeperapi.IsNotFound(err) {
-		return notRunning
+	if errors.Is(err, errNotAlive) {
+		return errNotRunning(c.ID)
 	}
 	return err
 }
@@ -174,6 +216,14 @@ func (m *Manager) Restart(ctx context.Context, ref string, o StopOptions) error 
 	if err != nil {
 		return err
 	}
+	if err := m.restart(context.WithoutCancel(ctx), c, o); err != nil {
+		return say("Cannot restart container "+ref, err)
+	}
+	m.emit(c, events.ActionRestart)
+	return nil
+}
+
+func (m *Manager) restart(ctx context.Context, c *Container, o StopOptions) error {
 	keep := func(on bool) {
 		c.mu.Lock()
 		c.keepOnExit = on
@@ -187,7 +237,6 @@ func (m *Manager) Restart(ctx context.Context, ref string, o StopOptions) error 
 	if err := m.Start(ctx, c.ID); err != nil && !errdefs.IsNotModified(err) {
 		return err
 	}
-	m.emit(c, events.ActionRestart)
 	return nil
 }
 

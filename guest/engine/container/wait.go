@@ -54,7 +54,11 @@ func (c *Container) unwait(told <-chan container.WaitResponse) {
 }
 
 func (c *Container) result() container.WaitResponse {
-	return container.WaitResponse{StatusCode: int64(c.State.ExitCode)}
+	r := container.WaitResponse{StatusCode: int64(c.State.ExitCode)}
+	if c.State.Error != "" {
+		r.Error = &container.WaitExitError{Message: c.State.Error}
+	}
+	return r
 }
 
 // notifyEnd tells those who wait for the end of a run.
