@@ -3,6 +3,7 @@ package server
 import (
 	"bufio"
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"syscall"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types"
 )
 
@@ -36,8 +38,13 @@ func (s *stream) SyscallConn() (syscall.RawConn, error) {
 }
 
 // hijack turns the request into a raw stream, as Docker does: 101 when the client asks for an upgrade, else 200
-// without a length.
+// without a length. A body of the request is none of the stream: dockerode sends one to attach, with what is in the query.
 func hijack(w http.ResponseWriter, r *http.Request, contentType string) (*stream, error) {
+	if r.ContentLength > 0 {
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+			return nil, errdefs.ErrInvalidArgument.WithMessage("read body: " + err.Error())
+		}
+	}
 	conn, buf, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, fmt.Errorf("take over connection: %w", err)
@@ -47,7 +54,7 @@ func hijack(w http.ResponseWriter, r *http.Request, contentType string) (*stream
 		conn.Close()
 		return nil, errors.New("take over connection: it has no half-close")
 	}
-	head := "HTTP/1.1 200 OK\r\nContent-Type: " + types.MediaTypeRawStream + "\r\n\r\n" // whatever it is, as in Docker
+	head := "HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\n\r\n"
 	if up := r.Header.Get("Upgrade"); up != "" {
 		head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + contentType + "\r\nConnection: Upgrade\r\nUpgrade: " + upgradeName(up) + "\r\n\r\n"
 	}
@@ -100,4 +107,34 @@ func (f *flusher) Write(p []byte) (int, error) {
 		err = f.rc.Flush()
 	}
 	return n, err
+}
+
+// filtersValue reads Docker's filters parameter in both its forms: {"name":["v"]} and {"name":{"v":true}}.
+func filtersValue(r *http.Request) (map[string][]string, error) {
+	text := r.URL.Query().Get("filters")
+	if text == "" {
+		return nil, nil
+	}
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal([]byte(text), &raw); err != nil {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter: " + err.Error())
+	}
+	out := map[string][]string{}
+	for name, values := range raw {
+		var list []string
+		var set map[string]bool
+		switch {
+		case json.Unmarshal(values, &list) == nil:
+		case json.Unmarshal(values, &set) == nil:
+			for v, on := range set {
+				if on {
+					list = append(list, v)
+				}
+			}
+		default:
+			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter '" + name + "'")
+		}
+		out[name] = list
+	}
+	return out, nil
 }
