@@ -37,7 +37,7 @@ func TestTransitionsRefuseWrongStates(t *testing.T) {
 		t.Error("giving up a back-off that is not")
 	}
 	testPaused(t, &s)
-	s.end(1, time.Now(), false, true)
+	s.end(1, time.Now(), true)
 	if !s.alive() || s.running() || s.Paused || s.RestartCount != 1 || s.Pid != 0 {
 		t.Errorf("restarting: %+v", s)
 	}

@@ -1,10 +1,7 @@
 package container
 
 import (
-	"bufio"
 	"context"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -68,7 +65,10 @@ func (m *Manager) ended(c *Container, e keeperapi.Exit) {
 	defer c.op.Unlock()
 	ctx, cancel := context.WithTimeout(context.Background(), cleanupTimeout)
 	defer cancel()
-	oom := m.oomKilled(c.ID)
+	m.outOfMemoryLocked(c)
+	if m.ooms != nil {
+		m.ooms.Remove(c.ID)
+	}
 	c.mu.Lock()
 	if !c.State.running() || e.Time.Equal(c.State.Finished) {
 		c.mu.Unlock()
@@ -78,7 +78,7 @@ func (m *Manager) ended(c *Container, e keeperapi.Exit) {
 	ran := e.Time.Sub(c.State.Started)
 	restart := m.life.Err() == nil && c.State.shouldRestart(c.policy(), e.Code)
 	remove := c.HostConfig.AutoRemove && !c.keepOnExit
-	c.State.end(e.Code, e.Time, oom, restart)
+	c.State.end(e.Code, e.Time, restart)
 	c.stopHealth()
 	if restart {
 		c.State.backOff(ran)
@@ -90,9 +90,6 @@ func (m *Manager) ended(c *Container, e keeperapi.Exit) {
 		m.Log.Warn("detach network", "id", c.ID, "error", err)
 	}
 	m.Volumes.Unmounted(c.ID)
-	if oom {
-		m.emit(c, events.ActionOOM)
-	}
 	m.emit(c, events.ActionDie, "exitCode", strconv.Itoa(e.Code), "execDuration", strconv.Itoa(int(ran.Seconds())))
 	m.recordEnd(c, remove)
 	c.notifyEnd()
@@ -160,25 +157,4 @@ func (c *Container) stopBackoff() {
 		c.cancelRestart()
 		c.cancelRestart = nil
 	}
-}
-
-// oomKilled asks the container's cgroup, v2 or v1, whether the kernel killed one of its processes for memory.
-func (m *Manager) oomKilled(id string) bool {
-	for _, path := range []string{
-		filepath.Join("/sys/fs/cgroup", m.cgroup(id), "memory.events"),
-		filepath.Join("/sys/fs/cgroup/memory", m.cgroup(id), "memory.oom_control"),
-	} {
-		file, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		for lines := bufio.NewScanner(file); lines.Scan(); {
-			if n, ok := strings.CutPrefix(lines.Text(), "oom_kill "); ok && n != "0" {
-				file.Close()
-				return true
-			}
-		}
-		file.Close()
-	}
-	return false
 }

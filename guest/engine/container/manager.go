@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 
 	"github.com/containerd/errdefs"
+
+	"naru/guest/runtime"
 )
 
 // Manager owns all containers. Safe for concurrent use.
@@ -22,6 +24,7 @@ type Manager struct {
 	names map[string]string // name → ID; also of containers that are being created
 	execs map[string]*Exec
 
+	ooms       *runtime.OOMWatcher // nil where the kernel does not tell
 	pruning    atomic.Bool // one prune at a time
 	background background  // ends, restarts, health checks, removal of files
 	probes     probeGate

@@ -28,6 +28,7 @@ func (m *Manager) Restore(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask keeper what runs: %w", err)
 	}
+	m.watchMemory()
 	known := map[string]keeperapi.Process{}
 	for _, p := range processes {
 		known[p.ID] = p
@@ -40,6 +41,8 @@ func (m *Manager) Restore(ctx context.Context) error {
 		if m.adopt(c, p, ok) && p.Exit == nil {
 			running = append(running, c.ID)
 			m.restorePause(c)
+			m.watchMemoryOf(c)
+			m.outOfMemoryLocked(c) // what happened while nobody watched
 			m.restoreLimits(ctx, c)
 		}
 	}
@@ -90,7 +93,7 @@ func (m *Manager) adopt(c *Container, p keeperapi.Process, found bool) bool {
 		s.Pid = p.Pid
 		return true
 	case s.running():
-		s.end(exitUnknown, time.Now().UTC(), false, false)
+		s.end(exitUnknown, time.Now().UTC(), false)
 		c.stopHealth()
 	}
 	c.Networks, c.Ports, c.NetNS = nil, nil, ""
@@ -231,9 +234,9 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 			continue
 		}
 		g.Go(func() error {
-			timeout := min(int(stopTimeout(c.Config, nil).Seconds()), shutdownTimeout)
-			if timeout < 0 {
-				timeout = shutdownTimeout
+			timeout := shutdownTimeout
+			if own := stopTimeout(c.Config, nil); own >= 0 {
+				timeout = min(int(own.Seconds()), shutdownTimeout)
 			}
 			err := m.stop(ctx, c, StopOptions{Timeout: &timeout}, false)
 			if err != nil {
@@ -243,6 +246,9 @@ func (m *Manager) Shutdown(ctx context.Context) error {
 		})
 	}
 	_ = g.Wait()
+	if m.ooms != nil {
+		m.ooms.Close()
+	}
 	return m.Drain(ctx)
 }
 

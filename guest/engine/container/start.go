@@ -156,12 +156,13 @@ func (l *launch) exec(ctx context.Context) error {
 	c.mu.Lock()
 	c.State.start(process.Pid, process.Started)
 	c.resetHealth()
-	c.keepOnExit = false // it was for the run before
+	c.keepOnExit, c.oomKills = false, 0 // they were of the run before
 	c.mu.Unlock()
 	if err := m.save(c, c.durable()); err != nil {
 		// It runs, and the keeper knows; a new engine takes it over from there.
 		m.Log.Error("record started container", "id", c.ID, "error", err)
 	}
+	m.watchMemoryOf(c)
 	c.mu.Lock()
 	m.watchHealth(c, false)
 	c.mu.Unlock()

@@ -130,13 +130,13 @@ func (s *state) failStart(code int, err error) {
 }
 
 // end: running → exited or restarting.
-func (s *state) end(code int, at time.Time, oom, restart bool) {
+func (s *state) end(code int, at time.Time, restart bool) {
 	s.Status = container.StateExited
 	if restart {
 		s.Status = container.StateRestarting
 		s.RestartCount++
 	}
-	s.Pid, s.Paused, s.ExitCode, s.OOMKilled, s.Finished = 0, false, code, oom, at
+	s.Pid, s.Paused, s.ExitCode, s.Finished = 0, false, code, at
 }
 
 // giveUp: restarting → exited.
