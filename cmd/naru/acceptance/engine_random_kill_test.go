@@ -17,26 +17,27 @@ import (
 	"naru/platform/paths"
 )
 
-// Where a container can be, as inspect tells it; absent is a container that is not there.
+// A container's place is its state and its memory limit, as inspect tells them: "running/0". absent is one that is not there.
 const absent = "absent"
+
+// renamed is behind a container's name for as long as it has another one.
+const renamed = "-r"
 
 // kept is what a client believes of its containers: the states that each may be in. What was acknowledged leaves one
 // state; what an engine's death interrupted leaves the one before, too.
 type kept struct {
 	name  string // prefix of the containers' names
 	may   map[string][]string
-	vols  []string // acknowledged
+	done  map[string]int // commands that were acknowledged, by verb
+	vols  []string       // acknowledged
 	fails []string
 }
 
-// TestEngineKilledAtRandom kills the engine at random moments under clients that create, start, stop, remove and exec.
-// What was acknowledged holds, every container is in a true state, and in the end nothing is left.
+// TestEngineKilledAtRandom kills the engine at random moments under clients that create, start, stop, pause, update, remove,
+// exec and more. What was acknowledged holds, every container is in a true state, and in the end nothing is left.
+// NARU_TEST_ROUNDS and NARU_TEST_SEED choose how often and which moments.
 func TestEngineKilledAtRandom(t *testing.T) {
-	const seed = 20261123
-	rounds := 4
-	if more, err := strconv.Atoi(os.Getenv("NARU_TEST_KILLS")); err == nil {
-		rounds = more
-	}
+	rounds, seed := numberFrom("NARU_TEST_ROUNDS", 4), uint64(numberFrom("NARU_TEST_SEED", 20261123))
 	requireBuilt(t, "direct")
 	w := newWorld(t, "direct")
 	t.Cleanup(w.stop)
@@ -46,7 +47,7 @@ func TestEngineKilledAtRandom(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	clients := []*kept{{name: "a"}, {name: "b"}, {name: "c"}}
 	for i := range clients {
-		clients[i].may = map[string][]string{}
+		clients[i].may, clients[i].done = map[string][]string{}, map[string]int{}
 	}
 	for round := range rounds {
 		var all sync.WaitGroup
@@ -68,12 +69,26 @@ func TestEngineKilledAtRandom(t *testing.T) {
 			t.Fatalf("round %d of seed %d; keeper.log:\n%s", round, seed, log[max(0, len(log)-8<<10):])
 		}
 	}
+	done := map[string]int{}
+	for _, c := range clients {
+		for verb, n := range c.done {
+			done[verb] += n
+		}
+	}
+	t.Logf("%d rounds of seed %d, acknowledged: %v", rounds, seed, done)
 	w.sh(t, `naru ps -aq | xargs -r naru rm -fv >/dev/null; naru volume ls -q | grep -E '^[abc]-' | xargs -r naru volume rm >/dev/null`)
 	if left := w.sh(t, "naru ps -aq; naru volume ls -q"); left != "" {
 		t.Errorf("containers or volumes are left: %s", left)
 	}
 	census(t, w, before)
 	awaitPool(t, w)
+}
+
+func numberFrom(env string, otherwise int) int {
+	if n, err := strconv.Atoi(os.Getenv(env)); err == nil {
+		return n
+	}
+	return otherwise
 }
 
 // killNextEngine kills the engine that is not the one of before, some time after it is seen. It returns its pid.
@@ -105,6 +120,9 @@ func (k *kept) work(w *world, img string, r *rand.Rand, killed <-chan struct{}) 
 		script, want, next, orElse := k.wish(r, img, name, was)
 		done := w.exec(result{script: script})
 		ok := done.code == want
+		if ok {
+			k.done[strings.Fields(script)[1]]++
+		}
 		dead := false
 		select {
 		case <-killed:
@@ -127,46 +145,82 @@ func (k *kept) work(w *world, img string, r *rand.Rand, killed <-chan struct{}) 
 	}
 }
 
-// wish is a random command that is right for a container in the only state it may be in, the exit code it must end with,
-// the states after it, and those that its interruption can leave besides.
+// wish is a random command that is right for a container in the only place it may be in, the exit code it must end with,
+// the places after it, and those that its interruption can leave besides.
 func (k *kept) wish(r *rand.Rand, img, name string, was []string) (script string, code int, next, orElse []string) {
-	run := " --name " + name + " -v /anonymous -v " + k.name + "-" + name + ":/named " + img + " sleep 100000"
-	switch was[0] {
-	case absent:
-		switch r.IntN(4) {
-		case 0:
-			return "naru create" + run, 0, []string{"created"}, nil
-		case 1:
-			return "naru run --rm " + img + " sh -c 'exit 7'", 7, was, nil
-		case 2:
-			return fmt.Sprintf("naru volume create %s-%d", k.name, r.Uint32()), 0, was, nil
+	if was[0] == absent {
+		return k.wishNew(r, img, name, was)
+	}
+	status, memory, _ := strings.Cut(was[0], "/")
+	at := func(statuses ...string) (places []string) {
+		for _, s := range statuses {
+			places = append(places, s+"/"+memory)
 		}
-		return "naru run -d" + run, 0, []string{"running"}, []string{"created"}
+		return places
+	}
+	if r.IntN(8) == 0 {
+		limit := 32 + r.IntN(64)
+		return fmt.Sprintf("naru update -m %dm --memory-swap %dm %s", limit, 2*limit, name), 0, []string{fmt.Sprint(status, "/", limit<<20)}, nil
+	}
+	switch status {
 	case "running":
-		switch r.IntN(4) {
+		switch r.IntN(8) {
 		case 0:
-			return "naru stop -t 0 " + name, 0, []string{"exited"}, nil
+			return "naru stop -t 0 " + name, 0, at("exited"), nil
 		case 1, 2:
 			return "naru exec " + name + " sh -c 'exit 9'", 9, was, nil
+		case 3:
+			return "naru pause " + name, 0, at("paused"), nil
+		case 4:
+			return "naru restart -t 0 " + name, 0, at("running"), at("exited")
+		case 5:
+			return "naru kill " + name, 0, at("exited"), nil
+		case 6:
+			return fmt.Sprintf("naru rename %s %[1]s%s && naru rename %[1]s%[2]s %[1]s", name, renamed), 0, was, nil
+		}
+	case "paused":
+		switch r.IntN(4) {
+		case 0, 1:
+			return "naru unpause " + name, 0, at("running"), nil
+		case 2:
+			return "naru stop -t 0 " + name, 0, at("exited"), at("running")
 		}
 	default:
 		if r.IntN(2) == 0 {
-			return "naru start " + name, 0, []string{"running"}, nil
+			return "naru start " + name, 0, at("running"), nil
 		}
 	}
-	return "naru rm -fv " + name, 0, []string{absent}, []string{"exited"}
+	return "naru rm -fv " + name, 0, []string{absent}, at("exited", "running")
+}
+
+// wishNew is wish for a container that is not there.
+func (k *kept) wishNew(r *rand.Rand, img, name string, was []string) (script string, code int, next, orElse []string) {
+	run := " --name " + name + " -v /anonymous -v " + k.name + "-" + name + ":/named " + img + " sleep 100000"
+	switch r.IntN(4) {
+	case 0:
+		return "naru create" + run, 0, []string{"created/0"}, nil
+	case 1:
+		return "naru run --rm " + img + " sh -c 'exit 7'", 7, was, nil
+	case 2:
+		return fmt.Sprintf("naru volume create %s-%d", k.name, r.Uint32()), 0, was, nil
+	}
+	return "naru run -d" + run, 0, []string{"running/0"}, []string{"created/0"}
 }
 
 // checkTruth compares what the clients believe, what the engine says, and what really runs.
 func checkTruth(t *testing.T, w *world, clients []*kept) {
 	t.Helper()
-	states := awaitTruth(t, w)
+	places := awaitTruth(t, w)
 	for _, c := range clients {
 		for _, fail := range c.fails {
 			t.Error(fail)
 		}
 		for name, may := range c.may {
-			is := states["/"+name]
+			is := places["/"+name]
+			if other := places["/"+name+renamed]; is == "" && other != "" { // between the two renamings
+				w.sh(t, "naru rename "+name+renamed+" "+name)
+				is = other
+			}
 			if is == "" {
 				is = absent
 			}
@@ -181,40 +235,58 @@ func checkTruth(t *testing.T, w *world, clients []*kept) {
 	}
 }
 
-// awaitTruth returns each container's state, once exactly those run that are said to. A container to be removed on exit
-// may end and go meanwhile.
+// awaitTruth returns each container's place, once exactly those run that are said to, with the limits and frozen as is
+// said. A container to be removed on exit may end and go meanwhile.
 func awaitTruth(t *testing.T, w *world) map[string]string {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
-		list := w.sh(t, `naru ps -aq | xargs -r naru inspect -f '{{.Name}} {{.Id}} {{.State.Status}} {{.State.Pid}}' || true`)
-		states, said := map[string]string{}, map[string]string{}
+		list := w.sh(t, `naru ps -aq | xargs -r naru inspect -f '{{.Name}} {{.Id}} {{.State.Status}} {{.State.Pid}} {{.HostConfig.Memory}}' || true`)
+		places, said := map[string]string{}, map[string]string{}
 		for line := range strings.Lines(list) {
 			f := strings.Fields(line)
-			states[f[0]] = f[2]
-			if f[2] == "running" {
-				said[f[1]] = f[3]
+			places[f[0]] = f[2] + "/" + f[4]
+			if f[2] == "running" || f[2] == "paused" {
+				said[f[1]] = fmt.Sprintf("pid %s, memory %s, frozen %t", f[3], f[4], f[2] == "paused")
 			}
 		}
-		real := containerPids(w)
+		real := realContainers(w)
 		if maps.Equal(real, said) {
-			return states
+			return places
 		}
 		if time.Now().After(deadline) {
-			t.Errorf("what really runs: %v\nwhat is said:\n%s", real, list)
-			return states
+			t.Errorf("what really runs: %v\nwhat is said: %v\n%s", real, said, list)
+			return places
 		}
 	}
 }
 
-// containerPids are the processes in the cgroups of w's containers, by container.
-func containerPids(w *world) map[string]string {
+// realContainers are the processes in the cgroups of w's containers, by container, with what the kernel does to them.
+func realContainers(w *world) map[string]string {
 	all := map[string]string{}
-	for _, tree := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"} { // v2, v1
+	read := func(paths ...string) string {
+		for _, path := range paths {
+			if text, err := os.ReadFile(path); err == nil {
+				return strings.TrimSpace(string(text))
+			}
+		}
+		return ""
+	}
+	const v2, v1 = "/sys/fs/cgroup/", "/sys/fs/cgroup/pids/"
+	for _, tree := range []string{v2, v1} {
 		files, _ := filepath.Glob(tree + paths.Home(w.home).Name() + "/*/cgroup.procs")
 		for _, file := range files {
-			if pids, err := os.ReadFile(file); err == nil && len(pids) > 0 {
-				all[filepath.Base(filepath.Dir(file))] = strings.TrimSpace(string(pids))
+			pids := read(file)
+			if pids == "" {
+				continue
 			}
+			id := filepath.Base(filepath.Dir(file))
+			of := func(tree, name string) string { return filepath.Join(tree, paths.Home(w.home).Name(), id, name) }
+			memory := read(of(v2, "memory.max"), of("/sys/fs/cgroup/memory", "memory.limit_in_bytes"))
+			if n, err := strconv.ParseInt(memory, 10, 64); err != nil || n > 1<<60 {
+				memory = "0" // no limit
+			}
+			frozen := read(of(v2, "cgroup.freeze"), of("/sys/fs/cgroup/freezer", "freezer.state"))
+			all[id] = fmt.Sprintf("pid %s, memory %s, frozen %t", pids, memory, frozen == "1" || frozen == "FROZEN")
 		}
 	}
 	return all

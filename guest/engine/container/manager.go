@@ -25,8 +25,8 @@ type Manager struct {
 	execs map[string]*Exec
 
 	ooms       *runtime.OOMWatcher // nil where the kernel does not tell
-	pruning    atomic.Bool // one prune at a time
-	background background  // ends, restarts, health checks, removal of files
+	pruning    atomic.Bool         // one prune at a time
+	background background          // ends, restarts, health checks, removal of files
 	probes     probeGate
 	// life ends when the engine does: nothing is restarted any more.
 	life    context.Context
