@@ -143,15 +143,19 @@ func options(args []string) (o engine.Options, token string, err error) {
 	case o.Mode != api.ModeDirect && o.Mode != api.ModeMachine:
 		return o, "", fmt.Errorf("--mode %q: must be %s or %s", o.Mode, api.ModeDirect, api.ModeMachine)
 	}
-	if *config == "" {
-		return o, "", nil
-	}
-	doc, err := readConfig(*config)
+	settings, err := engine.LoadSettings(o.Root)
 	if err != nil {
 		return o, "", err
 	}
-	o.Shares, o.HostSocket = doc.Shares, doc.Socket
-	return o, doc.Token, nil
+	if *config != "" {
+		doc, err := readConfig(*config)
+		if err != nil {
+			return o, "", err
+		}
+		o.Shares, o.HostSocket, token, settings = doc.Shares, doc.Socket, doc.Token, doc.Engine
+	}
+	o.Remap, err = engine.ParseRemap(settings.UsernsRemap)
+	return o, token, err
 }
 
 func readConfig(path string) (*api.Config, error) {

@@ -103,6 +103,15 @@ type Config struct {
 	Shares   []Share   `json:"shares,omitempty"`
 	// Socket is the path on the host where the user reaches the engine; as the source of a bind it means the engine's own.
 	Socket string `json:"socket,omitempty"`
+	// Engine is what the user set for the engine in the VM.
+	Engine EngineSettings `json:"engine,omitzero"`
+}
+
+// EngineSettings are the engine's own, in settings.json of a direct engine's root and in machine.json for the one in the VM.
+// The names are those of Docker's daemon.json.
+type EngineSettings struct {
+	// UsernsRemap puts every container into a user namespace of its own: "default", "user[:group]" or ranges of ids.
+	UsernsRemap string `json:"userns-remap,omitempty"`
 }
 
 // ConfigLabel and ConfigFile say where the config document is.

@@ -19,6 +19,7 @@ import (
 	"naru/guest/engine/image"
 	"naru/guest/engine/journal"
 	"naru/guest/engine/network"
+	"naru/guest/engine/userns"
 	"naru/guest/engine/volume"
 	"naru/guest/keeper/keeperapi"
 	"naru/guest/runtime"
@@ -34,6 +35,7 @@ type Options struct {
 	Crun     string // path of crun
 	InitPath string // static init for --init; "" for none
 	Shares   []api.Share
+	Remap    *runtime.IDMap // user namespaces for containers by default; nil for none
 	// Socket is where this engine's API is served, HostSocket where the user reaches it when that is elsewhere; "" for
 	// none.
 	Socket, HostSocket string
@@ -80,7 +82,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.Containers = container.New(container.Options{
 		Root: o.Root, Run: o.Run, Cgroup: "/" + o.Name, InitPath: o.InitPath,
 		Runtime: runtime.Crun{Path: o.Crun, Root: filepath.Join(o.Run, "crun")},
-		Keeper:  keeper, Store: e.Journal, Events: e.Events, Log: o.Log,
+		Remap:   o.Remap, Keeper: keeper, Store: e.Journal, Events: e.Events, Log: o.Log,
 	})
 	// The others ask for the containers while they open: which images are in use, what a mount belongs to.
 	if err := e.Containers.Load(); err != nil {
@@ -122,14 +124,25 @@ func (e *Engine) openParts(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	e.Networks, err = network.Open(ctx, network.Options{
-		Name: e.Name, Run: e.Run, Mode: e.Mode, Store: e.Journal, Events: e.Events, Log: e.Log,
-	})
+	networks := network.Options{Name: e.Name, Run: e.Run, Mode: e.Mode, Store: e.Journal, Events: e.Events, Log: e.Log}
+	if e.Remap != nil {
+		networks.NewNS = e.newNetNS
+	}
+	e.Networks, err = network.Open(ctx, networks)
 	if err != nil {
 		return err
 	}
 	e.Containers.Images, e.Containers.Volumes, e.Containers.Networks = e.Images, e.Volumes, e.Networks
 	return nil
+}
+
+// newNetNS makes a network namespace that a user namespace of its own owns.
+func (e *Engine) newNetNS() (*os.File, error) {
+	user, net, err := userns.New(e.Remap, true)
+	if err != nil {
+		return nil, err
+	}
+	return net, user.Close() // the network namespace keeps it
 }
 
 func (e *Engine) imageUses(imageID string) []image.Use {

@@ -64,7 +64,8 @@ func mountAll(run string) error {
 		return fmt.Errorf("unmount %s: %w", run, err)
 	}
 	const flags = unix.MS_NOSUID | unix.MS_NODEV
-	if err := unix.Mount("naru", run, "tmpfs", flags, "mode=0700"); err != nil {
+	// A container's root that is not the host's has to get through to its root file system and volumes.
+	if err := unix.Mount("naru", run, "tmpfs", flags, "mode=0711"); err != nil {
 		return fmt.Errorf("mount %s: %w", run, err)
 	}
 	// The network pool pins namespaces and the engine mounts root file systems below: neither may leak out of here.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -42,8 +43,45 @@ func overlap(a, n, b, k uint32) bool {
 	return uint64(a) < uint64(b)+uint64(k) && uint64(b) < uint64(a)+uint64(n)
 }
 
+// String is a name for the map that is right for a file.
+func (m *IDMap) String() string {
+	var b strings.Builder
+	for i, ranges := range [][]IDRange{m.UIDs, m.GIDs} {
+		b.WriteString("ug"[i : i+1])
+		for _, r := range ranges {
+			fmt.Fprintf(&b, "-%d.%d.%d", r.Container, r.Host, r.Size)
+		}
+	}
+	return b.String()
+}
+
 // Root is the host's ids of the container's root.
-func (m *IDMap) Root() (uid, gid uint32) { return hostID(m.UIDs, 0), hostID(m.GIDs, 0) }
+func (m *IDMap) Root() (uid, gid uint32) { return m.ToHost(0, 0) }
+
+// ToHost maps a container's ids to the host's; what is not in the map is nobody's, 2³²−1. A nil map changes nothing.
+func (m *IDMap) ToHost(uid, gid uint32) (uint32, uint32) {
+	if m == nil {
+		return uid, gid
+	}
+	return hostID(m.UIDs, uid), hostID(m.GIDs, gid)
+}
+
+// ToContainer maps the host's ids, as stat shows them on a mounted root file system, to the container's.
+func (m *IDMap) ToContainer(uid, gid uint32) (uint32, uint32) {
+	if m == nil {
+		return uid, gid
+	}
+	return containerID(m.UIDs, uid), containerID(m.GIDs, gid)
+}
+
+func containerID(ranges []IDRange, id uint32) uint32 {
+	for _, r := range ranges {
+		if id >= r.Host && id-r.Host < r.Size {
+			return r.Container + (id - r.Host)
+		}
+	}
+	return math.MaxUint32
+}
 
 func hostID(ranges []IDRange, id uint32) uint32 {
 	for _, r := range ranges {

@@ -132,8 +132,9 @@ func mergeEnv(base, over []string) []string {
 
 func sysctls(c Container) map[string]string {
 	set := map[string]string{}
-	if c.NetNS != "" {
-		// As Docker: ports below 1024 and ping need no capability in a network of the container's own.
+	if c.NetNS != "" && c.UserNS == "" && !c.HostConfig.NetworkMode.IsContainer() {
+		// As Docker: ports below 1024 and ping need no capability in a network of the container's own. From within a user
+		// namespace the second cannot be set; there the namespace has both when it is made.
 		set["net.ipv4.ip_unprivileged_port_start"] = "0"
 		set["net.ipv4.ping_group_range"] = "0 2147483647"
 	}
@@ -148,6 +149,9 @@ func setNamespaces(s *specs.Spec, c Container) {
 		s.Linux.Namespaces = append(s.Linux.Namespaces, specs.LinuxNamespace{Type: typ, Path: path})
 	}
 	hc := c.HostConfig
+	if c.UserNS != "" {
+		add(specs.UserNamespace, c.UserNS)
+	}
 	add(specs.MountNamespace, "")
 	if c.NetNS != "" {
 		add(specs.NetworkNamespace, c.NetNS)

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"naru/guest/api"
 	"naru/platform/paths"
 )
 
@@ -24,6 +25,8 @@ type Settings struct {
 	Disk    uint64  `json:"disk,omitempty"`   // bytes; the data disk can grow, never shrink
 	Shares  []Share `json:"shares"`
 	Backend string  `json:"backend,omitempty"` // "qemu"; empty for the best one here
+
+	Engine api.EngineSettings `json:"engine,omitzero"`
 }
 
 // Share is a folder of the host that is seen in the VM at the same path.

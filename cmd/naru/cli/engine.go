@@ -8,6 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"naru/guest/api"
 	"naru/host/client"
 	"naru/host/direct"
 	"naru/host/target"
@@ -17,30 +18,44 @@ func (a *app) engineCommands() []*cobra.Command {
 	return []*cobra.Command{a.engineStartCommand(), a.engineStopCommand(), a.engineStatusCommand()}
 }
 
+// remapUsage is of the flag --userns-remap.
+const remapUsage = `Run containers in user namespaces: "default", "user[:group]" of /etc/subuid, or ids "300000-365535[:…]"; "" for none`
+
 func (a *app) engineStartCommand() *cobra.Command {
-	return &cobra.Command{
-		Use: "start", Short: "Start the engine and wait until it answers", Args: exactly(0),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			home, err := a.home()
-			if err != nil {
-				return err
-			}
-			t, err := target.Named(target.Direct, home)
-			if err != nil {
-				return err
-			}
-			if err := direct.Ensure(cmd.Context(), home); err != nil {
-				return &target.StartError{Target: t, Err: err}
-			}
-			c, err := directClient(t)
-			if err != nil {
-				return err
-			}
-			defer c.Close()
-			_, err = c.Ping(cmd.Context())
-			return err
-		},
+	cmd := &cobra.Command{
+		Use: "start [OPTIONS]", Short: "Start the engine and wait until it answers", Args: exactly(0),
+		Long: "Start the engine and wait until it answers. The options are stored and hold for later starts too.",
 	}
+	remap := cmd.Flags().String("userns-remap", "", remapUsage)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		home, err := a.home()
+		if err != nil {
+			return err
+		}
+		if cmd.Flags().Changed("userns-remap") {
+			if err := direct.SaveSettings(home, api.EngineSettings{UsernsRemap: *remap}); err != nil {
+				return err
+			}
+			if s, err := direct.GetStatus(cmd.Context(), home); err == nil && s.Running {
+				fmt.Fprintln(a.err, "naru: hint: the engine runs already; what was changed counts after naru engine stop")
+			}
+		}
+		t, err := target.Named(target.Direct, home)
+		if err != nil {
+			return err
+		}
+		if err := direct.Ensure(cmd.Context(), home); err != nil {
+			return &target.StartError{Target: t, Err: err}
+		}
+		c, err := directClient(t)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		_, err = c.Ping(cmd.Context())
+		return err
+	}
+	return cmd
 }
 
 // directClient talks to the direct engine and never starts it.

@@ -34,6 +34,7 @@ type machineSettings struct {
 	memory, disk string
 	shares       []string
 	backend      string
+	remap        *string // nil: not said
 }
 
 func (a *app) machineStartCommand() *cobra.Command {
@@ -49,10 +50,14 @@ func (a *app) machineStartCommand() *cobra.Command {
 	f.StringArrayVar(&o.shares, "share", nil, "Folder to share at the same path, DIR[:ro]")
 	f.StringVar(&o.backend, "backend", "", "Hypervisor to use")
 	_ = f.MarkHidden("backend")
+	remap := f.String("userns-remap", "", remapUsage)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		home, err := a.home()
 		if err != nil {
 			return err
+		}
+		if f.Changed("userns-remap") {
+			o.remap = remap
 		}
 		changed, err := o.store(home)
 		if err != nil {
@@ -86,6 +91,9 @@ func (o *machineSettings) store(home paths.Home) (changed bool, err error) {
 	}
 	if o.backend != "" {
 		s.Backend, changed = o.backend, true
+	}
+	if o.remap != nil {
+		s.Engine.UsernsRemap, changed = *o.remap, true
 	}
 	for _, size := range []struct {
 		flag, value string

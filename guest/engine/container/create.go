@@ -136,7 +136,7 @@ func (m *Manager) resolveVolumes(ctx context.Context, c *Container) error {
 	defer func() { fs.unmount(m) }()
 	_, points, err := m.Volumes.Resolve(ctx, c.ID, c.Config, c.HostConfig, func() (string, error) {
 		var err error
-		fs, err = m.mountRootfs(ctx, c)
+		fs, err = m.mountRootfs(ctx, c, nil)
 		return fs.path, err
 	})
 	if err != nil {

@@ -58,7 +58,8 @@ func (m *Manager) runtimeContainer(c *Container, rootfs, netns string, j joins, 
 	r := c.snapshot()
 	rc := runtime.Container{
 		ID: c.ID, Hostname: c.hostname(), Config: c.Config, HostConfig: r.hostConfig(), Platform: c.Platform,
-		Rootfs: rootfs, NetNS: netns, PIDNS: j.pid, IPCNS: j.ipc, ShmPath: j.shm, CgroupPath: m.cgroupFor(c.ID, c.HostConfig), Mounts: mounts,
+		Rootfs: rootfs, NetNS: netns, PIDNS: j.pid, IPCNS: j.ipc, ShmPath: j.shm, IDs: m.ids(c.HostConfig),
+		CgroupPath: m.cgroupFor(c.ID, c.HostConfig), Mounts: mounts,
 	}
 	if c.HostConfig.Init != nil && *c.HostConfig.Init {
 		rc.InitPath = m.InitPath

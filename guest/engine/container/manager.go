@@ -18,6 +18,7 @@ import (
 type Manager struct {
 	Options
 	mounter mounter
+	viewMu  sync.Mutex // held while a view of Root is looked for and mounted
 
 	mu    sync.RWMutex // guards the maps
 	byID  map[string]*Container

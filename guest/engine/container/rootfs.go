@@ -13,6 +13,8 @@ import (
 
 	"github.com/containerd/containerd/v2/core/mount"
 	"golang.org/x/sys/unix"
+
+	"naru/guest/engine/userns"
 )
 
 // rootfs is a mounted root file system; the zero value is none.
@@ -21,9 +23,10 @@ type rootfs struct{ path string }
 func (m *Manager) rootfsPath(id string) string { return filepath.Join(m.Run, "rootfs", id) }
 func (m *Manager) bundlePath(id string) string { return filepath.Join(m.Run, "bundles", id) }
 
-// mountRootfs mounts the image's layers and the container's writable one as overlay. What an earlier run left
-// mounted is replaced. The caller unmounts.
-func (m *Manager) mountRootfs(ctx context.Context, c *Container) (rootfs, error) {
+// mountRootfs mounts the image's layers and the container's writable one as overlay. With the user namespace user, the ids
+// on both are shifted into it; on the disk they are always the container's own. What an earlier run left mounted is replaced.
+// The caller unmounts.
+func (m *Manager) mountRootfs(ctx context.Context, c *Container, user *os.File) (rootfs, error) {
 	layers, err := m.Images.Layers(ctx, c.ImageID)
 	if err != nil {
 		return rootfs{}, fmt.Errorf("layers of container %s: %w", c.ID[:12], err)
@@ -40,16 +43,32 @@ func (m *Manager) mountRootfs(ctx context.Context, c *Container) (rootfs, error)
 		return rootfs{}, fmt.Errorf("reset work folder: %w", err)
 	}
 	if len(layers) == 0 { // the overlay wants one lower folder
-		empty := filepath.Join(m.Run, "empty")
+		empty := filepath.Join(c.dir, "empty")
 		if err := os.MkdirAll(empty, 0o755); err != nil {
 			return rootfs{}, err
 		}
 		layers = []string{empty}
 	}
-	if err := m.mounter.overlay(layers, upper, work, target, !c.durable()); err != nil {
+	do := func(f func() error) error { return f() }
+	if user != nil {
+		layers = slices.Clone(layers) // the image store has them too
+		if err := m.shift(user, append([]*string{&upper, &work}, pointers(layers)...)...); err != nil {
+			return rootfs{}, err
+		}
+		do = func(f func() error) error { return userns.AsRoot(m.Remap, f) }
+	}
+	err = do(func() error { return m.mounter.overlay(layers, upper, work, target, !c.durable()) })
+	if err != nil {
 		return rootfs{}, fmt.Errorf("mount root file system of container %s: %w", c.ID[:12], err)
 	}
 	return rootfs{target}, nil
+}
+
+func pointers(list []string) (out []*string) {
+	for i := range list {
+		out = append(out, &list[i])
+	}
+	return out
 }
 
 // unmount is safe on the zero value. It detaches: a process that still looks at the tree does not hold it up.

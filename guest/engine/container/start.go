@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/events"
 
 	"naru/guest/engine/network"
@@ -87,13 +88,6 @@ type launch struct {
 
 func (l *launch) run(ctx context.Context) (err error) {
 	m, c := l.m, l.c
-	if l.fs, err = m.mountRootfs(ctx, c); err != nil {
-		return err
-	}
-	mounts, points, err := m.Volumes.Resolve(ctx, c.ID, c.Config, c.HostConfig, func() (string, error) { return l.fs.path, nil })
-	if err != nil {
-		return err
-	}
 	join, err := m.joined(c)
 	if err != nil {
 		return err
@@ -101,21 +95,18 @@ func (l *launch) run(ctx context.Context) (err error) {
 	if l.box, err = m.Networks.Attach(ctx, m.networkRequest(c, join.net)); err != nil {
 		return err
 	}
-	if mounts, err = m.writeFiles(c, l.box, mounts); err != nil {
+	user, err := m.userNS(c, l.box.Path)
+	if err != nil {
 		return err
 	}
-	l.bundle = m.bundlePath(c.ID)
-	if c.HostConfig.CgroupParent != "" {
-		if err := m.Runtime.ClaimParents(m.cgroupFor(c.ID, c.HostConfig)); err != nil {
-			return fmt.Errorf("cgroup parent: %w", err)
-		}
+	if user != nil {
+		defer user.Close() // the process has it by then
 	}
-	spec, err := runtime.Spec(m.runtimeContainer(c, l.fs.path, l.box.Path, join, mounts))
+	mounts, points, err := l.files(ctx, user)
 	if err != nil {
-		// As dockerd: what only shows at the start is no error of the request to start.
-		return errdefs.ErrUnknown.WithMessage(err.Error())
+		return err
 	}
-	if err := writeBundle(l.bundle, spec); err != nil {
+	if err := l.describe(join, user, mounts); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -126,6 +117,53 @@ func (l *launch) run(ctx context.Context) (err error) {
 		return err
 	}
 	return l.exec(ctx)
+}
+
+// files mounts the root file system and finds the mounts in it; what inspect shows of them is points.
+func (l *launch) files(ctx context.Context, user *os.File) ([]runtime.Mount, []container.MountPoint, error) {
+	m, c := l.m, l.c
+	var err error
+	if l.fs, err = m.mountRootfs(ctx, c, user); err != nil {
+		return nil, nil, err
+	}
+	mounts, points, err := m.Volumes.Resolve(ctx, c.ID, c.Config, c.HostConfig, func() (string, error) { return l.fs.path, nil })
+	if err != nil {
+		return nil, nil, err
+	}
+	if mounts, err = m.writeFiles(c, l.box, mounts); err != nil {
+		return nil, nil, err
+	}
+	if user != nil {
+		err = m.shiftMounts(user, mounts)
+	}
+	return mounts, points, err
+}
+
+// describe writes the bundle.
+func (l *launch) describe(join joins, user *os.File, mounts []runtime.Mount) error {
+	m, c := l.m, l.c
+	l.bundle = m.bundlePath(c.ID)
+	if c.HostConfig.CgroupParent != "" {
+		if err := m.Runtime.ClaimParents(m.cgroupFor(c.ID, c.HostConfig)); err != nil {
+			return fmt.Errorf("cgroup parent: %w", err)
+		}
+	}
+	rc := m.runtimeContainer(c, l.fs.path, l.box.Path, join, mounts)
+	if user != nil {
+		rc.UserNS = fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), user.Fd())
+	}
+	spec, err := runtime.Spec(rc)
+	if err != nil {
+		// As dockerd: what only shows at the start is no error of the request to start.
+		return errdefs.ErrUnknown.WithMessage(err.Error())
+	}
+	if user != nil {
+		// crun opens it as the container's root, who may not pass through the folders above ours.
+		if spec.Root.Path, err = filepath.Rel(l.bundle, l.fs.path); err != nil {
+			return err
+		}
+	}
+	return writeBundle(l.bundle, spec)
 }
 
 // exec hands the bundle to the keeper and records that the container runs.
@@ -213,7 +251,7 @@ func writeBundle(dir string, spec any) error {
 	if err != nil {
 		return fmt.Errorf("encode spec: %w", err)
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := os.MkdirAll(dir, 0o711); err != nil {
 		return fmt.Errorf("make bundle: %w", err)
 	}
 	if err := os.WriteFile(filepath.Join(dir, "config.json"), data, 0o600); err != nil {

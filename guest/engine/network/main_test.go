@@ -227,7 +227,7 @@ const (
 func newNeighbour(t testing.TB) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ns")
-	host, err := openHostNS()
+	host, err := openHostNS(nil)
 	if err != nil {
 		t.Fatal(err)
 	}

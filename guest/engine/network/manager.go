@@ -40,6 +40,8 @@ type Options struct {
 	Events *event.Bus
 	Log    *slog.Logger
 	MTU    int // bytes; 0 is 1500
+	// NewNS makes the namespaces of containers in user namespaces of their own, which own them; nil: in ours.
+	NewNS func() (*os.File, error)
 }
 
 // Manager owns the networks of one installation. Safe for concurrent use.
@@ -82,7 +84,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 		return nil, err
 	}
 	var err error
-	if m.host, err = openHostNS(); err != nil {
+	if m.host, err = openHostNS(opts.NewNS); err != nil {
 		return nil, err
 	}
 	if err := m.load(); err != nil {

@@ -15,9 +15,11 @@ import (
 type hostNS struct {
 	fd     int
 	handle *netlink.Handle // its socket stays in the host's namespace, whatever thread uses it
+	// make returns a new namespace that is owned by a user namespace; nil makes them owned by ours.
+	make func() (*os.File, error)
 }
 
-func openHostNS() (*hostNS, error) {
+func openHostNS(make func() (*os.File, error)) (*hostNS, error) {
 	fd, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open the host's network namespace: %w", err)
@@ -27,7 +29,7 @@ func openHostNS() (*hostNS, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("open netlink: %w", err)
 	}
-	return &hostNS{fd: fd, handle: h}, nil
+	return &hostNS{fd: fd, handle: h, make: make}, nil
 }
 
 func (h *hostNS) close() {
@@ -51,7 +53,7 @@ func (h *hostNS) borrowThread(fn func() error) error {
 		defer runtime.UnlockOSThread()
 		return h.inNewNS(fn)
 	}
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+	if err := h.enterNew(); err != nil {
 		runtime.UnlockOSThread()
 		return fmt.Errorf("make a network namespace: %w", err)
 	}
@@ -61,6 +63,19 @@ func (h *hostNS) borrowThread(fn func() error) error {
 	}
 	runtime.UnlockOSThread()
 	return err
+}
+
+// enterNew moves the calling thread into a new network namespace.
+func (h *hostNS) enterNew() error {
+	if h.make == nil {
+		return unix.Unshare(unix.CLONE_NEWNET)
+	}
+	ns, err := h.make()
+	if err != nil {
+		return err
+	}
+	defer ns.Close()
+	return unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET)
 }
 
 // pin keeps the calling thread's network namespace alive under path, by a bind mount.
