@@ -24,7 +24,7 @@ var arrows = []struct {
 	{"platform/*", []string{"platform"}},
 	{"guest/api", nil},
 	{"guest/server", []string{"guest/api", "guest/engine/*", "guest/keeper/keeperapi", "guest/logfile"}},
-	{"guest/engine/*", []string{"guest/api", "guest/engine/*", "guest/runtime", "guest/logfile", "guest/keeper/keeperapi"}},
+	{"guest/engine/*", []string{"guest/api", "guest/engine/*", "guest/runtime", "guest/cgroup", "guest/ps", "guest/logfile", "guest/keeper/keeperapi"}},
 	{"guest/keeper/keeperapi", nil},
 	{"guest/keeper/*", []string{"guest/api", "guest/keeper/*", "guest/logfile"}},
 	{"guest/boot", []string{"guest/api"}},

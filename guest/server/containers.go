@@ -34,6 +34,8 @@ func containerRoutes(m *container.Manager) []route {
 		{"POST", "/containers/{id:*}/resize", h.resize},
 		{"POST", "/containers/{id:*}/attach", h.attach},
 		{"GET", "/containers/{id:*}/logs", h.logs},
+		{"GET", "/containers/{id:*}/top", h.top},
+		{"GET", "/containers/{id:*}/stats", h.stats},
 		{"DELETE", "/containers/{id:*}", h.remove},
 	}
 }

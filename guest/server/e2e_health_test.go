@@ -130,6 +130,21 @@ func TestHealth(t *testing.T) {
 		d.becomes(id, container.Healthy)
 	})
 
+	t.Run("paused", func(t *testing.T) {
+		id := d.checked("paused", container.HealthConfig{Test: []string{"CMD", "/probe", "echo", "hi"}, Interval: time.Millisecond})
+		d.becomes(id, container.Healthy)
+		for range 5 { // each at another moment of the probe
+			_, err := d.ContainerPause(t.Context(), id, client.ContainerPauseOptions{})
+			must(t, err)
+			if c := d.inspect(id); c.State.Health.Status != container.Unhealthy || len(c.ExecIDs) > 1 {
+				t.Errorf("paused: %+v %q", c.State.Health, c.ExecIDs)
+			}
+			_, err = d.ContainerUnpause(t.Context(), id, client.ContainerUnpauseOptions{})
+			must(t, err)
+			d.becomes(id, container.Healthy)
+		}
+	})
+
 	t.Run("engine killed", func(t *testing.T) {
 		id := d.checked("killed", container.HealthConfig{Test: exists, Interval: soon, Retries: 1})
 		d.inside(id, "touch", "/ok")
@@ -143,6 +158,11 @@ func TestHealth(t *testing.T) {
 		d.inside(id, "remove", "/ok")
 		d.becomes(id, container.Unhealthy)
 		d.eventually("the new engine probes", func() bool { return len(d.inspect(slow).ExecIDs) == 1 })
+		top, err := d.ContainerTop(t.Context(), slow, client.ContainerTopOptions{})
+		must(t, err)
+		if len(top.Processes) > 2 {
+			t.Errorf("a probe of the former engine is left: %q", top.Processes)
+		}
 		if got := d.eventsOf(id); slices.Contains(got, "health_status: healthy") {
 			t.Errorf("told twice: %q", got)
 		}

@@ -82,7 +82,7 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 	add(groupRun, a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.pauseCommand(), a.unpauseCommand(), a.updateCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(),
 		a.waitCommand(), a.renameCommand())
-	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.eventsCommand())
+	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.topCommand(), a.statsCommand(), a.eventsCommand())
 	add(groupImages, a.pullCommand(), a.pushCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
 		a.importCommand(), a.historyCommand())
 	add(groupManage, a.group("container", "Manage containers", a.containerCommands), a.group("image", "Manage images", a.imageCommands),
@@ -108,7 +108,7 @@ func (a *app) containerCommands() []*cobra.Command {
 	ls.Use, ls.Aliases = "ls [OPTIONS]", []string{"list", "ps"}
 	return []*cobra.Command{a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(),
 		a.restartCommand(), a.killCommand(), a.pauseCommand(), a.unpauseCommand(), a.updateCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand(),
-		ls, a.logsCommand(), a.portCommand(), a.inspectKind("container"), a.containerPruneCommand()}
+		ls, a.logsCommand(), a.portCommand(), a.topCommand(), a.statsCommand(), a.inspectKind("container"), a.containerPruneCommand()}
 }
 
 func (a *app) imageCommands() []*cobra.Command {
@@ -141,7 +141,7 @@ func (a *app) named(command string) bool {
 // notYet are Docker's verbs that naru does not have.
 var notYet = []string{
 	"build", "builder", "buildx", "commit", "compose", "cp", "diff", "export", "login", "logout", "manifest", "plugin",
-	"push", "search", "stats", "swarm", "system", "top",
+	"push", "search", "swarm", "system",
 }
 
 // knownCommand refuses arguments of a command that only has subcommands: they are misspelt ones.

@@ -15,13 +15,18 @@ type background struct {
 
 // run runs f in the background.
 func (b *background) run(f func()) {
-	b.mu.Lock()
-	b.n++
-	b.mu.Unlock()
+	b.begin()
 	go func() {
 		defer b.done()
 		f()
 	}()
+}
+
+// begin counts work that done ends.
+func (b *background) begin() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.n++
 }
 
 func (b *background) done() {

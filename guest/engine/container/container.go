@@ -63,10 +63,11 @@ type Container struct {
 	pending []*attachment // streams that wait for the next start
 	// cancelRestart ends a back-off; nil when there is none.
 	cancelRestart func()
-	stopProbes    func() // ends the health check's probes; nil when there are none
-	oomKills      int    // how many processes of this run the kernel has killed for memory, as far as was told
-	keepOnExit    bool   // a restart asked for by the user is under way: AutoRemove must not strike
-	unfinished    bool   // an earlier engine was killed while it removed it: StartAgain goes on
+	execStarts    background // execs that the runtime is starting
+	stopProbes    func()     // ends the health check's probes; nil when there are none
+	oomKills      int        // how many processes of this run the kernel has killed for memory, as far as was told
+	keepOnExit    bool       // a restart asked for by the user is under way: AutoRemove must not strike
+	unfinished    bool       // an earlier engine was killed while it removed it: StartAgain goes on
 }
 
 func newContainer(root string, r record) *Container {

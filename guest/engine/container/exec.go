@@ -195,6 +195,18 @@ func (m *Manager) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 	return nil
 }
 
+// begin notes that the exec is being started: a pause waits for that, since the runtime would hang in the freezer.
+func (x *Exec) begin() error {
+	c := x.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	err := c.State.canExec(c.ID, c.ID)
+	if err == nil {
+		c.execStarts.begin()
+	}
+	return err
+}
+
 // claim makes the caller the one who starts it.
 func (x *Exec) claim() error {
 	x.c.mu.Lock()
@@ -236,6 +248,11 @@ func (x *Exec) fail(code int) {
 func (m *Manager) execRun(ctx context.Context, x *Exec, attach *keeperapi.Attach, limit time.Duration) (*net.UnixConn, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
+	if err := x.begin(); err != nil {
+		x.fail(exitNotInvoked)
+		return nil, err
+	}
+	defer x.c.execStarts.done()
 	m.emitExec(x, events.ActionExecStart)
 	dir := filepath.Join(m.bundlePath(x.c.ID), "exec-"+x.ID[:16])
 	start, err := m.execSpec(x, dir, attach)

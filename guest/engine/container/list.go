@@ -92,7 +92,7 @@ func (m *Manager) imageName(ctx context.Context, r *record) string {
 func (r *record) status(now time.Time) string {
 	text := r.State.text(now)
 	switch {
-	case r.Health == nil || !r.State.running():
+	case r.Health == nil || r.State.shown() != container.StateRunning:
 		return text
 	case r.Health.Status == container.Starting:
 		return text + " (health: starting)"

@@ -11,6 +11,9 @@ import (
 // freezeTimeout bounds how long the processes of a container may take to stop: one in uninterruptible sleep does not.
 const freezeTimeout = 10 * time.Second
 
+// execSettles is how long a pause waits for the starts of execs, which are over in milliseconds.
+const execSettles = 2 * time.Second
+
 // Pause freezes all processes of a running container.
 func (m *Manager) Pause(ctx context.Context, ref string) error {
 	c, err := m.find(ref)
@@ -104,6 +107,9 @@ func (m *Manager) pausedWhile(ctx context.Context, c *Container, f func() error)
 func (m *Manager) freeze(ctx context.Context, c *Container) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), freezeTimeout)
 	defer cancel()
+	settle, stop := context.WithTimeout(ctx, execSettles)
+	defer stop()
+	_ = c.execStarts.wait(settle) // one that takes longer may end when the container goes on
 	return m.Runtime.Freeze(ctx, m.cgroup(c.ID))
 }
 
