@@ -7,9 +7,7 @@ import (
 	"strconv"
 
 	"github.com/containerd/errdefs"
-	"github.com/containerd/platforms"
 	containertypes "github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
 
 	"naru/guest/engine/container"
 )
@@ -42,70 +40,6 @@ func containerRoutes(m *container.Manager) []route {
 
 type containerHandlers struct{ m *container.Manager }
 
-// createRequest is Docker's, with what older clients still send.
-type createRequest struct {
-	containertypes.CreateRequest
-	MacAddress string `json:",omitempty"` // of Config, before 1.44
-}
-
-func (h containerHandlers) create(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
-	var req createRequest
-	if err := readJSON(w, r, &req); err != nil {
-		return err
-	}
-	q := r.URL.Query()
-	o := container.CreateOptions{
-		Name: q.Get("name"), Config: req.Config, HostConfig: req.HostConfig, Networking: req.NetworkingConfig,
-	}
-	if text := q.Get("platform"); text != "" {
-		p, err := platforms.Parse(text)
-		if err != nil {
-			return errdefs.ErrInvalidArgument.WithMessage(err.Error())
-		}
-		o.Platform = &p
-	}
-	if err := req.moveMAC(&o); err != nil {
-		return err
-	}
-	if o.HostConfig != nil && o.HostConfig.IpcMode == "" && lessVersion(requestVersion(r), "1.40") {
-		o.HostConfig.IpcMode = containertypes.IPCModeShareable // what it was before there was a choice
-	}
-	id, warnings, err := h.m.Create(r.Context(), o)
-	if err != nil {
-		return err
-	}
-	if warnings == nil {
-		warnings = []string{}
-	}
-	return writeJSON(w, http.StatusCreated, containertypes.CreateResponse{ID: id, Warnings: warnings})
-}
-
-// moveMAC puts an address given for the container where it is now: at its first network.
-func (req *createRequest) moveMAC(o *container.CreateOptions) error {
-	if req.MacAddress == "" {
-		return nil
-	}
-	var mac network.HardwareAddr
-	if err := mac.UnmarshalText([]byte(req.MacAddress)); err != nil {
-		return errdefs.ErrInvalidArgument.WithMessage("invalid MAC address: " + req.MacAddress)
-	}
-	mode := "bridge"
-	if o.HostConfig != nil && o.HostConfig.NetworkMode.UserDefined() != "" && !o.HostConfig.NetworkMode.IsDefault() {
-		mode = o.HostConfig.NetworkMode.UserDefined()
-	}
-	if o.Networking == nil {
-		o.Networking = &network.NetworkingConfig{}
-	}
-	if o.Networking.EndpointsConfig == nil {
-		o.Networking.EndpointsConfig = map[string]*network.EndpointSettings{}
-	}
-	if o.Networking.EndpointsConfig[mode] == nil {
-		o.Networking.EndpointsConfig[mode] = &network.EndpointSettings{}
-	}
-	o.Networking.EndpointsConfig[mode].MacAddress = mac
-	return nil
-}
-
 func (h containerHandlers) prune(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	filters, err := filtersValue(r)
 	if err != nil {
@@ -133,7 +67,7 @@ func (h containerHandlers) list(w http.ResponseWriter, r *http.Request, _ map[st
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, list)
+	return writeJSON(w, http.StatusOK, olderList(list, requestVersion(r)))
 }
 
 func (h containerHandlers) inspect(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
@@ -141,10 +75,7 @@ func (h containerHandlers) inspect(w http.ResponseWriter, r *http.Request, vars 
 	if err != nil {
 		return err
 	}
-	if lessVersion(requestVersion(r), "1.52") {
-		return writeJSON(w, http.StatusOK, olderInspect(c))
-	}
-	return writeJSON(w, http.StatusOK, c)
+	return writeJSON(w, http.StatusOK, olderInspect(c, h.m.WishedMAC(c.ID), requestVersion(r)))
 }
 
 func (h containerHandlers) start(w http.ResponseWriter, r *http.Request, vars map[string]string) error {

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"encoding/json"
 	"net/http"
 
 	"github.com/containerd/errdefs"
@@ -12,7 +11,7 @@ import (
 // networkRoutes serves /networks. Making, connecting and pruning networks answer 501 for now.
 func networkRoutes(m *network.Manager) []route {
 	list := func(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
-		f, err := listFilters(r)
+		f, err := filtersValue(r)
 		if err != nil {
 			return err
 		}
@@ -37,27 +36,4 @@ func networkRoutes(m *network.Manager) []route {
 		{http.MethodGet, "/networks/", list}, // as Docker
 		{http.MethodGet, "/networks/{id:*}", inspect},
 	}
-}
-
-// listFilters reads the filters parameter in both of its forms: {"k":["v"]} of old clients and {"k":{"v":true}}.
-func listFilters(r *http.Request) (map[string][]string, error) {
-	text := r.FormValue("filters")
-	if text == "" {
-		return nil, nil
-	}
-	var lists map[string][]string
-	if json.Unmarshal([]byte(text), &lists) == nil {
-		return lists, nil
-	}
-	var sets map[string]map[string]bool
-	if json.Unmarshal([]byte(text), &sets) != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter")
-	}
-	out := map[string][]string{}
-	for name, values := range sets {
-		for v := range values {
-			out[name] = append(out[name], v)
-		}
-	}
-	return out, nil
 }

@@ -6,30 +6,15 @@ package server
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
+	"path"
 	"regexp"
-	"slices"
-	"strconv"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errhttp"
 	"github.com/moby/moby/api/types/common"
 )
-
-// MaxAPIVersion and MinAPIVersion bound the version prefix that is accepted: the newest of moby/api, and what
-// Docker 1.12's clients speak.
-const (
-	MaxAPIVersion = "1.56"
-	MinAPIVersion = "1.24"
-)
-
-// maxBody bounds a JSON request body, in bytes.
-const maxBody = 8 << 20
 
 // handlerFunc serves one request; vars are the {names} of the route's pattern.
 type handlerFunc func(w http.ResponseWriter, r *http.Request, vars map[string]string) error
@@ -52,14 +37,12 @@ type router struct {
 	log    *slog.Logger
 }
 
-var (
-	patternVar    = regexp.MustCompile(`\{(\w+)(:\*)?\}`)
-	versionPrefix = regexp.MustCompile(`^/v(\d+)\.(\d+)(/.*)$`)
-)
+var patternVar = regexp.MustCompile(`\{(\w+)(:\*)?\}`)
 
+// newRouter takes tables of routes; what they leave out of Docker's API answers that it is not served.
 func newRouter(log *slog.Logger, tables ...[]route) *router {
 	rt := &router{log: log}
-	for _, table := range tables {
+	for _, table := range append(tables, unservedRoutes()) {
 		for _, r := range table {
 			re := patternVar.ReplaceAllStringFunc(r.pattern, func(v string) string {
 				m := patternVar.FindStringSubmatch(v)
@@ -74,91 +57,75 @@ func newRouter(log *slog.Logger, tables ...[]route) *router {
 	return rt
 }
 
+// ServeHTTP does as Docker's router does: a path that is not clean is redirected, a path with a method that nobody serves is
+// not found, and OPTIONS of any path succeeds.
 func (rt *router) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Api-Version", MaxAPIVersion)
-	w.Header().Set("Ostype", "linux")
-	w.Header().Set("Server", "naru (linux)")
-	path := r.URL.Path
-	if m := versionPrefix.FindStringSubmatch(path); m != nil {
-		if err := checkVersion(m[1] + "." + m[2]); err != nil {
-			writeError(w, err)
+	if clean := cleanPath(r.URL.Path); clean != r.URL.Path {
+		u := *r.URL
+		u.Path, u.RawPath = clean, ""
+		w.Header().Set("Location", u.String())
+		w.WriteHeader(http.StatusMovedPermanently)
+		return
+	}
+	version, path := splitVersion(r.URL.Path)
+	handle, vars := rt.find(r.Method, path)
+	if handle == nil {
+		writeError(w, errdefs.ErrNotFound.WithMessage("page not found"))
+		return
+	}
+	setHeaders(w)
+	if err := checkVersion(version); err != nil {
+		if lessVersion(version, MinAPIVersion) { // in plain text: clients that old know no JSON errors
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		path = m[3]
+		writeError(w, err)
+		return
 	}
-	known := false
+	if err := handle(w, r, vars); err != nil {
+		rt.log.Debug("request", "method", r.Method, "path", r.URL.Path, "error", err)
+		writeError(w, err)
+	}
+}
+
+func setHeaders(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Api-Version", MaxAPIVersion)
+	h.Set("Docker-Experimental", "false")
+	h.Set("Ostype", "linux")
+	h.Set("Server", "naru (linux)")
+}
+
+// find returns the handler of the first route that matches, or nil.
+func (rt *router) find(method, path string) (handlerFunc, map[string]string) {
+	if method == http.MethodOptions {
+		return func(http.ResponseWriter, *http.Request, map[string]string) error { return nil }, nil
+	}
 	for _, c := range rt.routes {
-		m := c.re.FindStringSubmatch(path)
-		if m == nil {
+		if c.method != method {
 			continue
 		}
-		known = true
-		if c.method != r.Method {
-			continue
+		if m := c.re.FindStringSubmatch(path); m != nil {
+			vars := map[string]string{}
+			for i, n := range c.re.SubexpNames()[1:] {
+				vars[n] = m[i+1]
+			}
+			return c.handle, vars
 		}
-		vars := map[string]string{}
-		for i, n := range c.re.SubexpNames()[1:] {
-			vars[n] = m[i+1]
-		}
-		if err := c.handle(w, r, vars); err != nil {
-			rt.log.Debug("request", "method", r.Method, "path", r.URL.Path, "error", err)
-			writeError(w, err)
-		}
-		return
 	}
-	if known || isDockerPath(path) {
-		writeError(w, notServed(r.Method, path))
-		return
-	}
-	writeError(w, errdefs.ErrNotFound.WithMessage("page not found"))
+	return nil, nil
 }
 
-// dockerRoots are the first path elements of Docker's API: what we do not serve of them yet answers 501.
-var dockerRoots = []string{
-	"auth", "build", "commit", "configs", "containers", "distribution", "events", "exec", "grpc", "images", "info",
-	"networks", "nodes", "plugins", "secrets", "services", "session", "swarm", "system", "tasks", "version", "volumes",
-}
-
-func notServed(method, path string) error {
-	return errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("naru does not serve %s %s yet", method, path))
-}
-
-func isDockerPath(path string) bool {
-	first, _, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
-	return slices.Contains(dockerRoots, first)
-}
-
-func checkVersion(v string) error {
-	if lessVersion(MaxAPIVersion, v) {
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"client version %s is too new. Maximum supported API version is %s", v, MaxAPIVersion))
+// cleanPath is path.Clean that keeps a slash at the end.
+func cleanPath(p string) string {
+	if p == "" || p[0] != '/' {
+		p = "/" + p
 	}
-	if lessVersion(v, MinAPIVersion) {
-		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-			"client version %s is too old. Minimum supported API version is %s, please upgrade your client to a newer version",
-			v, MinAPIVersion))
+	clean := path.Clean(p)
+	if p[len(p)-1] == '/' && clean != "/" {
+		clean += "/"
 	}
-	return nil
-}
-
-// lessVersion compares two "1.N" versions.
-func lessVersion(a, b string) bool {
-	num := func(v string) (n [2]int) {
-		major, minor, _ := strings.Cut(v, ".")
-		n[0], _ = strconv.Atoi(major)
-		n[1], _ = strconv.Atoi(minor)
-		return n
-	}
-	x, y := num(a), num(b)
-	return x[0] < y[0] || x[0] == y[0] && x[1] < y[1]
-}
-
-// requestVersion is the API version the request named, the newest when it named none.
-func requestVersion(r *http.Request) string {
-	if m := versionPrefix.FindStringSubmatch(r.URL.Path); m != nil {
-		return m[1] + "." + m[2]
-	}
-	return MaxAPIVersion
+	return clean
 }
 
 func writeError(w http.ResponseWriter, err error) {
@@ -178,39 +145,8 @@ func writeError(w http.ResponseWriter, err error) {
 func writeJSON(w http.ResponseWriter, status int, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the client has gone; there is nobody left to tell
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	_ = enc.Encode(v) // the client has gone; there is nobody left to tell
 	return nil
-}
-
-// readJSON decodes the request's body into v. An empty body leaves v as it is.
-func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
-	dec := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBody))
-	err := dec.Decode(v)
-	if errors.Is(err, io.EOF) {
-		return nil
-	}
-	if err != nil {
-		return errdefs.ErrInvalidArgument.WithMessage("invalid JSON: " + err.Error())
-	}
-	if dec.More() {
-		return errdefs.ErrInvalidArgument.WithMessage("unexpected content after JSON")
-	}
-	return nil
-}
-
-// boolValue reads a query parameter as Docker does: absent, "", "0", "no", "false" and "none" are false.
-func boolValue(r *http.Request, name string) bool {
-	switch strings.ToLower(strings.TrimSpace(r.URL.Query().Get(name))) {
-	case "", "0", "no", "false", "none":
-		return false
-	}
-	return true
-}
-
-// boolValueOr is boolValue with a default for an absent parameter.
-func boolValueOr(r *http.Request, name string, absent bool) bool {
-	if !r.URL.Query().Has(name) {
-		return absent
-	}
-	return boolValue(r, name)
 }

@@ -3,7 +3,6 @@ package server
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -11,7 +10,6 @@ import (
 	"net/http"
 	"syscall"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types"
 )
 
@@ -49,7 +47,7 @@ func hijack(w http.ResponseWriter, r *http.Request, contentType string) (*stream
 		conn.Close()
 		return nil, errors.New("take over connection: it has no half-close")
 	}
-	head := "HTTP/1.1 200 OK\r\nContent-Type: " + contentType + "\r\n\r\n"
+	head := "HTTP/1.1 200 OK\r\nContent-Type: " + types.MediaTypeRawStream + "\r\n\r\n" // whatever it is, as in Docker
 	if up := r.Header.Get("Upgrade"); up != "" {
 		head = "HTTP/1.1 101 UPGRADED\r\nContent-Type: " + contentType + "\r\nConnection: Upgrade\r\nUpgrade: " + upgradeName(up) + "\r\n\r\n"
 	}
@@ -102,34 +100,4 @@ func (f *flusher) Write(p []byte) (int, error) {
 		err = f.rc.Flush()
 	}
 	return n, err
-}
-
-// filtersValue reads Docker's filters parameter in both its forms: {"name":["v"]} and {"name":{"v":true}}.
-func filtersValue(r *http.Request) (map[string][]string, error) {
-	text := r.URL.Query().Get("filters")
-	if text == "" {
-		return nil, nil
-	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal([]byte(text), &raw); err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter: " + err.Error())
-	}
-	out := map[string][]string{}
-	for name, values := range raw {
-		var list []string
-		var set map[string]bool
-		switch {
-		case json.Unmarshal(values, &list) == nil:
-		case json.Unmarshal(values, &set) == nil:
-			for v, on := range set {
-				if on {
-					list = append(list, v)
-				}
-			}
-		default:
-			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter '" + name + "'")
-		}
-		out[name] = list
-	}
-	return out, nil
 }

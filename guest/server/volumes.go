@@ -11,7 +11,7 @@ import (
 // volumeRoutes serves /volumes.
 func volumeRoutes(m *volume.Manager) []route {
 	list := func(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
-		f, err := listFilters(r)
+		f, err := filtersValue(r)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func volumeRoutes(m *volume.Manager) []route {
 		return nil
 	}
 	prune := func(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
-		f, err := listFilters(r)
+		f, err := filtersValue(r)
 		if err != nil {
 			return err
 		}

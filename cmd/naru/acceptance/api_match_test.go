@@ -150,9 +150,24 @@ func sortedKeys(m map[string]any) []string {
 // shapeDiffers are parts of answers whose shape is meant to differ from dockerd's everywhere, with their key in docs/compat.md.
 var shapeDiffers = map[string]string{}
 
+// shapeNewer are parts of answers that dockerd has given another shape in its newer releases, whatever API version is asked for: they
+// are not compared with a dockerd whose newest API version is below the one given.
+var shapeNewer = map[string]string{
+	"Config.OnBuild":          "1.52", // dropped
+	"HostConfig.PortBindings": "1.52", // {} where it was null
+}
+
+// skipShape tells which paths are not compared with e.
+func (e *apiEngine) skipShape(loose []string) func(path string) bool {
+	return func(path string) bool {
+		since := shapeNewer[path]
+		return slices.Contains(loose, path) || shapeDiffers[path] != "" || since != "" && apiLess(e.newest, since)
+	}
+}
+
 // shapeDiff compares keys and types of two JSON values. A path is written "Config.Labels", elements of a list as their list.
-func shapeDiff(path string, ours, theirs any, loose []string) []string {
-	if slices.Contains(loose, path) || shapeDiffers[path] != "" {
+func shapeDiff(path string, ours, theirs any, skip func(path string) bool) []string {
+	if skip(path) {
 		return nil
 	}
 	if a, b := kindOf(ours), kindOf(theirs); a != b {
@@ -163,7 +178,7 @@ func shapeDiff(path string, ours, theirs any, loose []string) []string {
 	case []any:
 		b := theirs.([]any)
 		for i := range min(len(a), len(b)) {
-			diffs = append(diffs, shapeDiff(path, a[i], b[i], loose)...)
+			diffs = append(diffs, shapeDiff(path, a[i], b[i], skip)...)
 		}
 	case map[string]any:
 		b := theirs.(map[string]any)
@@ -179,13 +194,13 @@ func shapeDiff(path string, ours, theirs any, loose []string) []string {
 			va, inA := a[k]
 			vb, inB := b[k]
 			switch {
-			case slices.Contains(loose, sub) || shapeDiffers[sub] != "":
+			case skip(sub):
 			case !inA:
 				diffs = append(diffs, fmt.Sprintf("%s: naru has none, dockerd %s", sub, text(vb)))
 			case !inB:
 				diffs = append(diffs, fmt.Sprintf("%s: naru has %s, dockerd none", sub, text(va)))
 			default:
-				diffs = append(diffs, shapeDiff(sub, va, vb, loose)...)
+				diffs = append(diffs, shapeDiff(sub, va, vb, skip)...)
 			}
 		}
 	}

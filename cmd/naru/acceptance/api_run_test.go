@@ -2,8 +2,10 @@ package acceptance
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -99,6 +101,10 @@ func (e *apiEngine) run(n int, c apiCase) *apiResult {
 			if c.raw != nil {
 				setBody(r, c.raw())
 			}
+			if c.chunked != "" {
+				r.Body, r.ContentLength = io.NopCloser(strings.NewReader(replacer(vars).Replace(c.chunked))), -1
+				r.Header.Set("Content-Type", "application/json")
+			}
 			setHeader(r, c.head)
 		})
 	}
@@ -112,6 +118,23 @@ func (e *apiEngine) run(n int, c apiCase) *apiResult {
 
 func setBody(r *http.Request, body []byte) {
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
+}
+
+// padded is a body with so many spaces behind its first character.
+func padded(body string, n int) func() []byte {
+	return func() []byte { return []byte(body[:1] + strings.Repeat(" ", n) + body[1:]) }
+}
+
+func gzipped(body string) func() []byte {
+	return func() []byte {
+		var b bytes.Buffer
+		w := gzip.NewWriter(&b)
+		_, err := io.WriteString(w, body)
+		if err = errors.Join(err, w.Close()); err != nil {
+			panic(err)
+		}
+		return b.Bytes()
+	}
 }
 
 func setHeader(r *http.Request, head map[string]string) {
@@ -285,18 +308,18 @@ func matchBody(want string, body []byte) []string {
 }
 
 // shapeDiff compares all answers with those of dockerd.
-func (r *apiResult) shapeDiff(theirs *apiResult, loose []string) []string {
+func (r *apiResult) shapeDiff(theirs *apiResult, skip func(path string) bool) []string {
 	if r.failed != "" || theirs.failed != "" {
 		return nil // reported already
 	}
-	diffs := r.main.shapeDiff(&theirs.main, loose)
+	diffs := r.main.shapeDiff(&theirs.main, skip)
 	for i := range r.after {
-		diffs = append(diffs, r.after[i].shapeDiff(&theirs.after[i], loose)...)
+		diffs = append(diffs, r.after[i].shapeDiff(&theirs.after[i], skip)...)
 	}
 	return diffs
 }
 
-func (a *apiAnswer) shapeDiff(theirs *apiAnswer, loose []string) []string {
+func (a *apiAnswer) shapeDiff(theirs *apiAnswer, skip func(path string) bool) []string {
 	if a.status != theirs.status {
 		return []string{fmt.Sprintf("%s: naru answers %d, dockerd %d %s", a.call, a.status, theirs.status, bytes.TrimSpace(theirs.body))}
 	}
@@ -312,7 +335,7 @@ func (a *apiAnswer) shapeDiff(theirs *apiAnswer, loose []string) []string {
 		return nil // check has said so
 	}
 	var diffs []string
-	for _, d := range shapeDiff("", ours, other, loose) {
+	for _, d := range shapeDiff("", ours, other, skip) {
 		diffs = append(diffs, a.call+": "+d)
 	}
 	return diffs
