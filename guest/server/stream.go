@@ -36,8 +36,13 @@ func (s *stream) SyscallConn() (syscall.RawConn, error) {
 }
 
 // hijack turns the request into a raw stream, as Docker does: 101 when the client asks for an upgrade, else 200
-// without a length.
+// without a length. A body of the request is none of the stream: dockerode sends one to attach, with what is in the query.
 func hijack(w http.ResponseWriter, r *http.Request, contentType string) (*stream, error) {
+	if r.ContentLength > 0 {
+		if _, err := io.Copy(io.Discard, http.MaxBytesReader(w, r.Body, maxBody)); err != nil {
+			return nil, invalidRequest("read body: %v", err)
+		}
+	}
 	conn, buf, err := http.NewResponseController(w).Hijack()
 	if err != nil {
 		return nil, fmt.Errorf("take over connection: %w", err)
