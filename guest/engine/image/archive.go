@@ -3,14 +3,14 @@ package image
 import (
 	"bufio"
 	"bytes"
-	"compress/bzip2"
 	"context"
 	"errors"
 	"io"
 
 	"github.com/containerd/containerd/v2/core/content"
-	"github.com/containerd/containerd/v2/pkg/archive/compression"
 	"github.com/containerd/errdefs"
+
+	"naru/guest/engine/archive"
 )
 
 var (
@@ -18,16 +18,9 @@ var (
 	magicBzip2 = []byte("BZh")
 )
 
-// plain returns a reader of what r holds uncompressed: plain, gzip, zstd or bzip2. Close ends the decompressor, not r.
+// plain returns a reader of what r holds uncompressed. Close ends the decompressor, not r.
 func plain(r io.Reader) (io.ReadCloser, error) {
-	buf := bufio.NewReaderSize(r, 64<<10)
-	switch {
-	case startsWith(buf, magicXZ):
-		return nil, errdefs.ErrInvalidArgument.WithMessage("archive is compressed with xz, which is not supported: use gzip or zstd")
-	case startsWith(buf, magicBzip2):
-		return io.NopCloser(bzip2.NewReader(buf)), nil
-	}
-	d, err := compression.DecompressStream(buf)
+	d, err := archive.Decompress(r)
 	if err != nil {
 		return nil, archiveError(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
@@ -14,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
 	"github.com/opencontainers/go-digest"
+	"github.com/opencontainers/image-spec/identity"
 	"github.com/opencontainers/image-spec/specs-go"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
@@ -21,16 +23,24 @@ import (
 // build makes an image of one layer, whose blob is in the content store already, and of a config whose RootFS it
 // fills in. The context carries a lease; the result has no name yet.
 func (s *Store) build(ctx context.Context, layer ocispec.Descriptor, config dockerspec.DockerOCIImage, p *layerProgress) (tree, error) {
-	diffID, err := s.applyBase(ctx, layer, p)
+	diffID, err := s.applyOn(ctx, "", layer, p)
 	if err != nil {
 		return tree{}, fmt.Errorf("unpack layer: %w", err)
 	}
 	config.RootFS = ocispec.RootFS{Type: "layers", DiffIDs: []digest.Digest{diffID}}
+	return s.writeTree(ctx, []ocispec.Descriptor{layer}, config)
+}
+
+// writeTree stores the config and manifest of an image whose layers are stored and unpacked.
+func (s *Store) writeTree(ctx context.Context, layers []ocispec.Descriptor, config dockerspec.DockerOCIImage) (tree, error) {
 	t := tree{config: config.Image}
 	t.config.RootFS = config.RootFS
-	configDesc, err := s.writeJSON(ctx, ocispec.MediaTypeImageConfig, config, map[string]string{
-		"containerd.io/gc.ref.snapshot." + snapshotterName: diffID.String(), // of one layer the chain ID is the diff ID
-	})
+	labels := map[string]string{}
+	if len(config.RootFS.DiffIDs) > 0 {
+		chain := identity.ChainID(slices.Clone(config.RootFS.DiffIDs))
+		labels["containerd.io/gc.ref.snapshot."+snapshotterName] = chain.String()
+	}
+	configDesc, err := s.writeJSON(ctx, ocispec.MediaTypeImageConfig, config, labels)
 	if err != nil {
 		return t, err
 	}
@@ -38,19 +48,20 @@ func (s *Store) build(ctx context.Context, layer ocispec.Descriptor, config dock
 		Versioned: specs.Versioned{SchemaVersion: 2},
 		MediaType: ocispec.MediaTypeImageManifest,
 		Config:    configDesc,
-		Layers:    []ocispec.Descriptor{layer},
+		Layers:    layers,
 	}
-	t.desc, err = s.writeJSON(ctx, ocispec.MediaTypeImageManifest, t.manifest, map[string]string{
-		"containerd.io/gc.ref.content.config": configDesc.Digest.String(),
-		"containerd.io/gc.ref.content.l.0":    layer.Digest.String(),
-	})
+	labels = map[string]string{"containerd.io/gc.ref.content.config": configDesc.Digest.String()}
+	for i, l := range layers {
+		labels[fmt.Sprintf("containerd.io/gc.ref.content.l.%d", i)] = l.Digest.String()
+	}
+	t.desc, err = s.writeJSON(ctx, ocispec.MediaTypeImageManifest, t.manifest, labels)
 	return t, err
 }
 
-// applyBase unpacks a layer that has no parent and returns its diff ID, which is known only afterwards.
-func (s *Store) applyBase(ctx context.Context, layer ocispec.Descriptor, p *layerProgress) (_ digest.Digest, err error) {
+// applyOn unpacks a layer on the snapshot of those below, "" for none, and returns its diff ID, which is known only afterwards.
+func (s *Store) applyOn(ctx context.Context, below string, layer ocispec.Descriptor, p *layerProgress) (_ digest.Digest, err error) {
 	key := fmt.Sprintf(snapshots.UnpackKeyFormat, rand.Text(), "base")
-	mounts, err := s.snaps.Prepare(ctx, key, "")
+	mounts, err := s.snaps.Prepare(ctx, key, below)
 	if err != nil {
 		return "", err
 	}
@@ -71,7 +82,11 @@ func (s *Store) applyBase(ctx context.Context, layer ocispec.Descriptor, p *laye
 	if err != nil {
 		return "", err
 	}
-	err = s.snaps.Commit(ctx, applied.Digest.String(), key)
+	chain := applied.Digest
+	if below != "" {
+		chain = identity.ChainID([]digest.Digest{digest.Digest(below), applied.Digest})
+	}
+	err = s.snaps.Commit(ctx, chain.String(), key)
 	if errdefs.IsAlreadyExists(err) { // the same files were imported before
 		return applied.Digest, nil
 	}

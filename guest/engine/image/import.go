@@ -77,7 +77,7 @@ func importConfig(o ImportOptions) (dockerspec.DockerOCIImage, error) {
 		comment = "Imported from -"
 	}
 	config.History = []ocispec.History{{Created: &now, Comment: comment}}
-	return config, applyChanges(&config.Config, o.Changes)
+	return config, ApplyChanges(&config.Config, o.Changes)
 }
 
 // writeLayer stores an archive as it comes, but for bzip2, which is no layer format.
