@@ -39,7 +39,7 @@ func New(e *engine.Engine, log *slog.Logger) *Server {
 // Handler is the API of e: Docker's, and /naru/….
 func Handler(e *engine.Engine, log *slog.Logger) http.Handler {
 	return newRouter(log,
-		systemRoutes(e), eventRoutes(e.Events), containerRoutes(e.Containers), execRoutes(e.Containers),
+		systemRoutes(e), eventRoutes(e.Events), containerRoutes(e.Containers), fileRoutes(e.Containers), execRoutes(e.Containers),
 		imageRoutes(e.Images), networkRoutes(e.Networks), volumeRoutes(e.Volumes),
 		swarmRoutes(), pluginRoutes(), naruRoutes(e))
 }

@@ -56,6 +56,10 @@ type Container struct {
 	// op is held for as long as one of start, end and removal works on the container; mu is never held meanwhile.
 	op sync.Mutex
 
+	rootMu    sync.Mutex // guards what is said of the mounted root file system; see holdRootfs
+	rootHolds int        // who looks at it beside the running container
+	rootLeft  bool       // the container has no use for it: the last of them unmounts it
+
 	mu      sync.Mutex // guards the changing part of record, and all below
 	gone    bool       // removed: nothing may bring it back
 	execs   map[string]*Exec

@@ -142,7 +142,7 @@ func (m *Manager) discard(dir, id string) {
 		target = dir
 	}
 	m.background.run(func() {
-		rootfs{m.rootfsPath(id)}.unmount(m) // an upper folder in use would keep its blocks
+		m.unmountRootfs(id) // an upper folder in use would keep its blocks
 		if err := os.RemoveAll(target); err != nil {
 			m.Log.Warn("remove container's files", "id", id, "error", err)
 		}

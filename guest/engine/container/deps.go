@@ -30,6 +30,7 @@ type Keeper interface {
 type Images interface {
 	Resolve(ctx context.Context, ref string) (*image.Image, error)
 	Layers(ctx context.Context, imageID string) ([]string, error)
+	Commit(ctx context.Context, o image.CommitOptions) (*image.Image, error)
 	Released(imageID string)
 }
 
@@ -46,6 +47,7 @@ type Volumes interface {
 	Validate(cfg *container.Config, hc *container.HostConfig) error
 	Resolve(ctx context.Context, containerID string, cfg *container.Config, hc *container.HostConfig,
 		rootfs func() (string, error)) ([]runtime.Mount, []container.MountPoint, error)
+	Look(ctx context.Context, containerID string, cfg *container.Config, hc *container.HostConfig) ([]runtime.Mount, func(), error)
 	Unmounted(containerID string)
 	Release(ctx context.Context, containerID string, removeAnonymous bool) error
 }

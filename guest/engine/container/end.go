@@ -120,7 +120,7 @@ func (m *Manager) recordEnd(c *Container, remove bool) {
 // tidy removes what is left of a run.
 func (m *Manager) tidy(c *Container) {
 	m.cleanRun(c.ID, m.cgroupFor(c.ID, c.HostConfig))
-	rootfs{m.rootfsPath(c.ID)}.unmount(m)
+	rootfs{m.rootfsPath(c.ID), c}.unmount(m)
 }
 
 // restartLater starts the container again when the back-off that its end began is over. c.op is held, or nobody knows of

@@ -136,7 +136,7 @@ func (m *Manager) sweep(ctx context.Context, known map[string]keeperapi.Process)
 				continue
 			}
 			m.cleanRuntime(id)
-			rootfs{m.rootfsPath(id)}.unmount(m)
+			m.unmountRootfs(id)
 		}
 	}
 	for _, id := range names(filepath.Join(m.Root, "trash")) {

@@ -17,16 +17,30 @@ import (
 	"naru/guest/engine/userns"
 )
 
-// rootfs is a mounted root file system; the zero value is none.
-type rootfs struct{ path string }
+// rootfs is a container's mounted root file system; the zero value is none.
+type rootfs struct {
+	path string
+	c    *Container
+}
 
 func (m *Manager) rootfsPath(id string) string { return filepath.Join(m.Run, "rootfs", id) }
 func (m *Manager) bundlePath(id string) string { return filepath.Join(m.Run, "bundles", id) }
 
 // mountRootfs mounts the image's layers and the container's writable one as overlay. With the user namespace user, the ids
-// on both are shifted into it; on the disk they are always the container's own. What an earlier run left mounted is replaced.
-// The caller unmounts.
+// on both are shifted into it; on the disk they are always the container's own. What an earlier run left mounted is replaced,
+// but for what somebody looks at. The caller unmounts.
 func (m *Manager) mountRootfs(ctx context.Context, c *Container, user *os.File) (rootfs, error) {
+	c.rootMu.Lock()
+	defer c.rootMu.Unlock()
+	if path := m.rootfsPath(c.ID); c.rootHolds > 0 && isMounted(path) {
+		c.rootLeft = false
+		return rootfs{path, c}, nil
+	}
+	return m.mountAnew(ctx, c, user)
+}
+
+// mountAnew is mountRootfs where nothing is mounted. c.rootMu is held.
+func (m *Manager) mountAnew(ctx context.Context, c *Container, user *os.File) (rootfs, error) {
 	layers, err := m.Images.Layers(ctx, c.ImageID)
 	if err != nil {
 		return rootfs{}, fmt.Errorf("layers of container %s: %w", c.ID[:12], err)
@@ -61,7 +75,7 @@ func (m *Manager) mountRootfs(ctx context.Context, c *Container, user *os.File) 
 	if err != nil {
 		return rootfs{}, fmt.Errorf("mount root file system of container %s: %w", c.ID[:12], err)
 	}
-	return rootfs{target}, nil
+	return rootfs{target, c}, nil
 }
 
 func pointers(list []string) (out []*string) {
@@ -71,13 +85,24 @@ func pointers(list []string) (out []*string) {
 	return out
 }
 
-// unmount is safe on the zero value. It detaches: a process that still looks at the tree does not hold it up.
+// unmount is safe on the zero value. It detaches: a process that still looks at the tree does not hold it up. Who holds it for
+// a look unmounts it afterwards.
 func (r rootfs) unmount(m *Manager) {
 	if r.path == "" {
 		return
 	}
-	if err := unmountDir(r.path); err != nil {
-		m.Log.Warn("unmount root file system", "path", r.path, "error", err)
+	r.c.rootMu.Lock()
+	defer r.c.rootMu.Unlock()
+	if r.c.rootHolds > 0 {
+		r.c.rootLeft = true
+		return
+	}
+	m.unmountRootfs(r.c.ID)
+}
+
+func (m *Manager) unmountRootfs(id string) {
+	if err := unmountDir(m.rootfsPath(id)); err != nil {
+		m.Log.Warn("unmount root file system", "id", id, "error", err)
 	}
 }
 
@@ -104,17 +129,23 @@ func (o *mounter) overlay(layers []string, upper, work, target string, volatile 
 	if o.useOpen {
 		return overlayFD(layers, upper, work, target, volatile)
 	}
-	escape := strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`).Replace
-	lower := make([]string, len(layers))
-	for i, l := range layers {
-		lower[i] = escape(l)
-	}
-	options := []string{"index=off", "lowerdir=" + strings.Join(lower, ":"), "upperdir=" + escape(upper), "workdir=" + escape(work)}
+	options := []string{"index=off", "redirect_dir=off", "metacopy=off", "lowerdir=" + escapedLayers(layers),
+		"upperdir=" + escapeOption(upper), "workdir=" + escapeOption(work)}
 	if volatile {
 		options = append(options, "volatile")
 	}
 	// containerd's mount shortens lower paths by a common folder when they are longer than a page.
 	return mount.All([]mount.Mount{{Type: "overlay", Source: "overlay", Options: options}}, target)
+}
+
+var escapeOption = strings.NewReplacer(`\`, `\\`, `:`, `\:`, `,`, `\,`).Replace
+
+func escapedLayers(layers []string) string {
+	lower := make([]string, len(layers))
+	for i, l := range layers {
+		lower[i] = escapeOption(l)
+	}
+	return strings.Join(lower, ":")
 }
 
 func probeLowerdirPlus(layer string) bool {
@@ -134,7 +165,9 @@ func overlayFD(layers []string, upper, work, target string, volatile bool) error
 	}
 	defer unix.Close(fd)
 	type option struct{ name, value string }
-	options := []option{{"source", "overlay"}, {"index", "off"}}
+	// The upper folder by itself must tell what has changed, for diff and commit: no files without their content in it, and
+	// no folders that stand for ones of another name.
+	options := []option{{"source", "overlay"}, {"index", "off"}, {"redirect_dir", "off"}, {"metacopy", "off"}}
 	for _, l := range layers {
 		options = append(options, option{"lowerdir+", l})
 	}

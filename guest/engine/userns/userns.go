@@ -115,17 +115,22 @@ func View(source, target string, user *os.File) error {
 // AsRoot runs f on a thread of its own that makes files as the root of the map, with all capabilities. Our own root's ids have
 // no place on a mount with shifted ids, and an overlay writes as whoever mounted it.
 func AsRoot(ids *runtime.IDMap, f func() error) error {
-	uid, gid := ids.Root()
 	done := make(chan error, 1)
 	go func() {
 		goruntime.LockOSThread() // for good: the thread ends with the goroutine
-		done <- as(uid, gid, f)
+		err := Become(ids)
+		if err == nil {
+			err = f()
+		}
+		done <- err
 	}()
 	return <-done
 }
 
-// as changes the calling thread. Without the secure bit the kernel takes the file capabilities away together with id 0.
-func as(uid, gid uint32, f func() error) error {
+// Become changes the calling thread, which the caller has locked for good: it makes files as the root of the map from now on.
+// Without the secure bit the kernel takes the file capabilities away together with id 0.
+func Become(ids *runtime.IDMap) error {
+	uid, gid := ids.Root()
 	if err := unix.Prctl(unix.PR_SET_SECUREBITS, secbitNoSetuidFixup, 0, 0, 0); err != nil {
 		return fmt.Errorf("keep capabilities: %w", err)
 	}
@@ -135,7 +140,7 @@ func as(uid, gid uint32, f func() error) error {
 	if _, err := unix.SetfsuidRetUid(int(uid)); err != nil {
 		return fmt.Errorf("setfsuid %d: %w", uid, err)
 	}
-	return f()
+	return nil
 }
 
 // secbitNoSetuidFixup is SECBIT_NO_SETUID_FIXUP of linux/securebits.h.

@@ -51,6 +51,16 @@ func main() {
 			os.Exit(1)
 		}
 		fmt.Println("there")
+	case "swap": // a folder and a link to somewhere, for ever
+		_ = os.Mkdir(rest[0], 0o755)
+		_ = os.Symlink(rest[1], rest[0]+".link")
+		fmt.Println("ready")
+		for {
+			_ = os.Rename(rest[0], rest[0]+".real")
+			_ = os.Rename(rest[0]+".link", rest[0])
+			_ = os.Rename(rest[0], rest[0]+".link")
+			_ = os.Rename(rest[0]+".real", rest[0])
+		}
 	case "touch":
 		_ = os.WriteFile(rest[0], nil, 0o644)
 	case "remove":
