@@ -15,7 +15,6 @@ func testClients(d *daemon) {
 	ctx := d.t.Context()
 	probe := &container.Config{Image: "probe", Cmd: []string{"exit", "0"}}
 	for what, hc := range map[string]*container.HostConfig{
-		"network":             {NetworkMode: "nosuch"},
 		"network's container": {NetworkMode: "container:nosuch"},
 		"volumes' container":  {VolumesFrom: []string{"nosuch"}},
 	} {

@@ -40,7 +40,7 @@ func New(e *engine.Engine, log *slog.Logger) *Server {
 func Handler(e *engine.Engine, log *slog.Logger) http.Handler {
 	return newRouter(log,
 		systemRoutes(e), eventRoutes(e.Events), containerRoutes(e.Containers), fileRoutes(e.Containers), execRoutes(e.Containers),
-		imageRoutes(e.Images), networkRoutes(e.Networks), volumeRoutes(e.Volumes),
+		imageRoutes(e.Images), networkRoutes(e.Networks, e.Containers), volumeRoutes(e.Volumes),
 		swarmRoutes(), pluginRoutes(), naruRoutes(e))
 }
 

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 
-	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/volume"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -42,18 +41,6 @@ func (c *Client) VolumesPrune(ctx context.Context, f Filters) (volume.PruneRepor
 	q := url.Values{}
 	f.set(q)
 	return call[volume.PruneReport](ctx, c, request{method: http.MethodPost, path: "/volumes/prune", query: q})
-}
-
-// NetworkList lists networks.
-func (c *Client) NetworkList(ctx context.Context, f Filters) ([]network.Summary, error) {
-	q := url.Values{}
-	f.set(q)
-	return call[[]network.Summary](ctx, c, request{method: http.MethodGet, path: "/networks", query: q})
-}
-
-// NetworkInspectRaw tells all about a network as the engine wrote it.
-func (c *Client) NetworkInspectRaw(ctx context.Context, name string) ([]byte, error) {
-	return c.rawGet(ctx, "/networks/"+url.PathEscape(name), nil)
 }
 
 // setPlatforms sets the platforms of an image request ("linux/arm64") in the API's form, one JSON document each.

@@ -13,7 +13,10 @@ import (
 )
 
 func (a *app) networkCommands() []*cobra.Command {
-	return []*cobra.Command{a.networkListCommand(), a.inspectKind("network")}
+	return []*cobra.Command{
+		a.networkCreateCommand(), a.networkListCommand(), a.inspectKind("network"), a.networkRemoveCommand(), a.networkPruneCommand(),
+		a.networkConnectCommand(), a.networkDisconnectCommand(),
+	}
 }
 
 // networkRow has the fields of `network ls --format`.

@@ -18,6 +18,7 @@ type pruned struct {
 	title     string // "Deleted Containers:"
 	names     []string
 	reclaimed uint64 // bytes
+	noSpace   bool   // what was removed takes none
 }
 
 // pruneCommand asks before it removes, unless --force is given.
@@ -38,6 +39,9 @@ func (a *app) pruneCommand(short, warning string, setup func(*cobra.Command) fun
 		}
 		if len(p.names) > 0 {
 			fmt.Fprintf(a.out, "%s\n%s\n\n", p.title, strings.Join(p.names, "\n"))
+		}
+		if p.noSpace {
+			return nil
 		}
 		fmt.Fprintln(a.out, "Total reclaimed space:", table.Size(int64(p.reclaimed)))
 		return nil
@@ -61,7 +65,7 @@ func (a *app) containerPruneCommand() *cobra.Command {
 		func(*cobra.Command) func(context.Context, *client.Client, client.Filters) (pruned, error) {
 			return func(ctx context.Context, c *client.Client, f client.Filters) (pruned, error) {
 				r, err := c.ContainersPrune(ctx, f)
-				return pruned{"Deleted Containers:", r.ContainersDeleted, r.SpaceReclaimed}, err
+				return pruned{title: "Deleted Containers:", names: r.ContainersDeleted, reclaimed: r.SpaceReclaimed}, err
 			}
 		})
 }
@@ -75,7 +79,7 @@ func (a *app) volumePruneCommand() *cobra.Command {
 					f = withFilter(f, "all", "true")
 				}
 				r, err := c.VolumesPrune(ctx, f)
-				return pruned{"Deleted Volumes:", r.VolumesDeleted, r.SpaceReclaimed}, err
+				return pruned{title: "Deleted Volumes:", names: r.VolumesDeleted, reclaimed: r.SpaceReclaimed}, err
 			}
 		})
 }

@@ -66,9 +66,9 @@ func Add(f *pflag.FlagSet) *Flags {
 		attach:  list{check: checkAttach},
 		env:     list{check: checkEnv},
 		labels:  list{check: checkLabel},
-		addHost: list{check: checkHost},
-		dns:     list{check: checkIP},
-		sysctl:  list{check: checkKeyValue},
+		addHost: list{check: checkHost}, endpoint: endpointFlags{link: list{check: checkLink}},
+		dns:    list{check: checkIP},
+		sysctl: list{check: checkKeyValue},
 	}
 	o.addProcess(f)
 	o.addFiles(f)

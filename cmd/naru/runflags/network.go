@@ -223,3 +223,14 @@ func checkIP(s string) (string, error) {
 	ip, err := parseAddr(s)
 	return ip.String(), err
 }
+
+// checkLink refuses what is not name or name:alias.
+func checkLink(s string) (string, error) {
+	if s == "" {
+		return "", errors.New("empty string specified for links")
+	}
+	if strings.Count(s, ":") > 1 {
+		return "", fmt.Errorf("bad format for links: %s", s)
+	}
+	return s, nil
+}

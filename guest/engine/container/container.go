@@ -35,15 +35,16 @@ type record struct {
 	Platform   ocispec.Platform
 	Config     *container.Config     // the image's defaults merged in
 	HostConfig *container.HostConfig // as wished
-	Endpoints  map[string]*network.EndpointSettings
 
-	Name     string // without the slash
-	Mounts   []container.MountPoint
-	Networks map[string]*network.EndpointSettings `json:",omitempty"` // while it runs
-	Ports    network.PortMap                      `json:",omitempty"`
-	NetNS    string                               `json:",omitempty"`
-	State    state
-	Updated  *limits `json:",omitempty"` // what update has made of HostConfig; nil for nothing
+	Name   string // without the slash
+	Mounts []container.MountPoint
+	// Endpoints are the networks that it is on, by name, with the user's wishes; nil in another container's network.
+	Endpoints map[string]*network.EndpointSettings
+	Networks  map[string]*network.EndpointSettings `json:",omitempty"` // what it has of them while it runs
+	Ports     network.PortMap                      `json:",omitempty"`
+	NetNS     string                               `json:",omitempty"`
+	State     state
+	Updated   *limits `json:",omitempty"` // what update has made of HostConfig; nil for nothing
 	// Health is that of the health check, nil before the first run or without one. What it points to is never changed.
 	Health *container.Health `json:",omitempty"`
 }

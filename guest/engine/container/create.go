@@ -66,12 +66,10 @@ func (m *Manager) createFrom(ctx context.Context, img *image.Image, o CreateOpti
 		ID: newID(), Created: time.Now().UTC(), ImageID: img.ID, Platform: img.Platform,
 		Config: o.Config, HostConfig: o.HostConfig, State: state{Status: container.StateCreated},
 	})
-	if o.Networking != nil {
-		c.Endpoints = o.Networking.EndpointsConfig
-	}
 	if err := m.joinIDs(c); err != nil {
 		return "", nil, err
 	}
+	m.setEndpoints(c, o.Networking)
 	if err := m.setHostname(c); err != nil {
 		return "", nil, err
 	}

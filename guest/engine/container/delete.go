@@ -182,6 +182,9 @@ func (m *Manager) Rename(ref, newName string) error {
 		return err
 	}
 	m.release(old.Name)
+	if err := m.Networks.Rename(c.ID, name); err != nil {
+		m.Log.Warn("name of a container on its networks", "id", c.ID, "error", err)
+	}
 	m.emit(c, events.ActionRename, "oldName", "/"+old.Name)
 	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 
 	"github.com/moby/moby/api/types/container"
+	mobynet "github.com/moby/moby/api/types/network"
 
 	"naru/guest/engine/event"
 	"naru/guest/engine/image"
@@ -40,6 +41,17 @@ type Networks interface {
 	Validate(req network.Request) error
 	Attach(ctx context.Context, req network.Request) (*network.Sandbox, error)
 	Detach(ctx context.Context, containerID string) error
+	Connections
+}
+
+// Connections changes the networks of containers that are there.
+type Connections interface {
+	Name(ref string) string
+	Inspect(ref string) (*mobynet.Inspect, error)
+	Check(req network.Request, ref string, s *mobynet.EndpointSettings) (name string, err error)
+	Connect(ctx context.Context, req network.Request, ref string, s *mobynet.EndpointSettings) (*network.Sandbox, error)
+	Disconnect(ctx context.Context, req network.Request, ref string) (*network.Sandbox, error)
+	Rename(containerID, name string) error
 }
 
 // Volumes gives containers their mounts.

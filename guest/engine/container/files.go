@@ -1,11 +1,16 @@
 package container
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	mobynet "github.com/moby/moby/api/types/network"
 
 	"naru/guest/engine/network"
 	"naru/guest/runtime"
@@ -49,7 +54,7 @@ func (m *Manager) fillFiles(c *Container, box *network.Sandbox) error {
 	if err != nil {
 		return fmt.Errorf("resolv.conf: %w", err)
 	}
-	hosts, err := network.Hosts(hc.NetworkMode, box.Addr, box.Gateway, c.hostNames(), hc.ExtraHosts)
+	hosts, err := network.Hosts(hc.NetworkMode, box.Addrs, box.Gateway, c.hostNames(), hc.ExtraHosts)
 	if err != nil {
 		return fmt.Errorf("hosts: %w", err)
 	}
@@ -60,6 +65,33 @@ func (m *Manager) fillFiles(c *Container, box *network.Sandbox) error {
 		}
 	}
 	return nil
+}
+
+// refreshFiles brings the hosts file of a running container in line with the networks that it has come to or left: its
+// own lines come and go, and what the container has written there stays.
+func (m *Manager) refreshFiles(c *Container, before map[string]*mobynet.EndpointSettings, box *network.Sandbox) error {
+	had, has := addresses(before), addresses(box.Networks)
+	path := filepath.Join(c.dir, "hosts")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	next := network.EditHosts(content, c.hostNames(), has, had)
+	if bytes.Equal(next, content) {
+		return nil
+	}
+	return os.WriteFile(path, next, 0o644) // it is a mount in the container: the file itself must stay
+}
+
+func addresses(list map[string]*mobynet.EndpointSettings) (out []netip.Addr) {
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		for _, a := range []netip.Addr{list[name].IPAddress, list[name].GlobalIPv6Address} {
+			if a.IsValid() {
+				out = append(out, a)
+			}
+		}
+	}
+	return out
 }
 
 // hostNames are the container's own in /etc/hosts: with the domain first, where there is one.

@@ -123,12 +123,8 @@ func (m *Manager) networkSettings(r *record) *container.NetworkSettings {
 	}
 	if ns.Networks == nil {
 		ns.Networks = map[string]*network.EndpointSettings{}
-		if !r.HostConfig.NetworkMode.IsContainer() {
-			name := string(r.HostConfig.NetworkMode)
-			ns.Networks[name] = &network.EndpointSettings{}
-			if e := r.Endpoints[name]; e != nil {
-				ns.Networks[name] = e
-			}
+		for name, e := range r.Endpoints {
+			ns.Networks[name] = e
 		}
 	}
 	return ns

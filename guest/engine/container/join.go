@@ -69,11 +69,11 @@ func (m *Manager) runtimeContainer(c *Container, rootfs, netns string, j joins, 
 
 func (m *Manager) networkRequest(c *Container, join string) network.Request {
 	c.mu.Lock()
-	name := c.Name
+	name, endpoints := c.Name, c.Endpoints
 	c.mu.Unlock()
 	return network.Request{
 		ContainerID: c.ID, Name: name, Hostname: c.hostname(), Mode: networkMode(c),
-		Settings: c.Endpoints, Ports: published(c.Config, c.HostConfig), JoinPath: join,
+		Settings: endpoints, Ports: published(c.Config, c.HostConfig), JoinPath: join,
 	}
 }
 

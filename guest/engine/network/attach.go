@@ -4,64 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	stdnet "net"
+	"maps"
 	"net/netip"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"time"
 
-	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
-	"golang.org/x/sys/unix"
 )
 
 // cleanupTime bounds what is undone after a failure, also when the caller has given up.
 const cleanupTime = 10 * time.Second
 
-// Validate checks at creation what Attach would refuse at start whatever the state of the host.
-func (m *Manager) Validate(req Request) error {
-	if _, err := wishes(req.Ports); err != nil {
-		return err
-	}
-	if req.Mode.IsContainer() {
-		if len(req.Ports) > 0 {
-			return errdefs.ErrInvalidArgument.WithMessage("conflicting options: port publishing and the container type network mode")
-		}
-		return nil
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	_, err := m.networkOf(req)
-	return err
-}
-
-// networkOf finds the network that the request means and refuses wishes that it cannot fulfil. The caller holds mu.
-func (m *Manager) networkOf(req Request) (*netEntry, error) {
-	name := string(req.Mode)
-	if name == "" || req.Mode.IsDefault() {
-		name = network.NetworkBridge
-	}
-	n, err := m.find(name)
-	if err != nil {
-		return nil, err
-	}
-	if list := others(n, req.Settings); len(list) > 0 {
-		if _, err := m.find(list[0]); err != nil {
-			return nil, err
-		}
-		return nil, errdefs.ErrNotImplemented.WithMessage("naru connects a container to one network only yet")
-	}
-	if s := wishFor(n, req.Settings); s != nil && s.IPAMConfig != nil &&
-		(s.IPAMConfig.IPv4Address.IsValid() || s.IPAMConfig.IPv6Address.IsValid()) {
-		return nil, errdefs.ErrInvalidArgument.WithMessage(
-			"invalid config for network " + n.Name + ": invalid endpoint settings:\nuser specified IP address is supported on user defined networks only")
-	}
-	return n, nil
-}
-
-// Attach gives a starting container its network. The caller puts Sandbox.Path into the spec and calls Detach when
+// Attach gives a starting container its networks. The caller puts Sandbox.Path into the spec and calls Detach when
 // the container has ended. Attaching an attached container detaches it first.
 func (m *Manager) Attach(ctx context.Context, req Request) (*Sandbox, error) {
 	if req.Mode.IsContainer() {
@@ -70,178 +28,423 @@ func (m *Manager) Attach(ctx context.Context, req Request) (*Sandbox, error) {
 	if err := m.Detach(ctx, req.ContainerID); err != nil {
 		return nil, err
 	}
+	list, err := m.hold(req)
+	if err != nil {
+		return nil, err
+	}
+	defer m.letGo(list)
+	b := &box{id: req.ContainerID, boxRecord: boxRecord{Name: req.Name, Hostname: req.Hostname, Wishes: req.Ports}}
+	err = m.furnishBox(ctx, b, list)
+	if err == nil {
+		err = m.saveBox(b)
+	}
+	if err != nil {
+		return nil, errors.Join(err, m.dismantle(ctx, b))
+	}
 	m.mu.Lock()
-	n, err := m.networkOf(req)
-	ready := m.restored && !m.closed
+	m.boxes[b.id] = b
+	s := m.sandbox(b)
+	m.mu.Unlock()
+	for _, w := range list {
+		m.emit(events.ActionConnect, w.n, b.id)
+	}
+	return s, nil
+}
+
+func (m *Manager) saveBox(b *box) error {
+	if err := m.opts.Store.Put(kindBox, b.id, b.boxRecord, false); err != nil {
+		return fmt.Errorf("store endpoints: %w", err)
+	}
+	return nil
+}
+
+// hold finds the networks of a request and keeps them from being removed until letGo.
+func (m *Manager) hold(req Request) ([]want, error) {
+	m.mu.Lock()
+	if !m.restored || m.closed {
+		m.mu.Unlock()
+		return nil, errClosed
+	}
+	list, err := m.wants(req)
+	if err == nil {
+		for _, w := range list {
+			w.n.holds++
+		}
+	}
 	m.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	if !ready {
-		return nil, errClosed
+	for _, w := range list {
+		if err := m.ensureUp(w.n); err != nil {
+			m.letGo(list)
+			return nil, err
+		}
 	}
-	ep := &endpoint{endpointRecord{NetworkID: n.ID, EndpointID: newID(), Name: req.Name, Settings: wishFor(n, req.Settings)}}
-	if err := m.furnishEndpoint(ctx, n, ep, req); err != nil {
-		return nil, err
-	}
-	if err := m.opts.Store.Put(kindEndpoint, req.ContainerID, ep.endpointRecord, false); err != nil {
-		return nil, errors.Join(fmt.Errorf("store endpoint: %w", err), m.dismantle(ctx, n, ep))
-	}
-	m.mu.Lock()
-	m.endpoints[req.ContainerID] = ep
-	m.mu.Unlock()
-	m.emit(events.ActionConnect, n, req.ContainerID)
-	return m.sandbox(n, ep), nil
+	return list, nil
 }
 
-// sandbox describes the endpoint to the caller of Attach.
-func (m *Manager) sandbox(n *netEntry, ep *endpoint) *Sandbox {
-	s := &Sandbox{
-		Networks: map[string]*network.EndpointSettings{n.Name: ep.settings(n)},
-		Ports:    ep.portMap(), Addr: ep.Addr, Gateway: m.gateway(n),
+func (m *Manager) letGo(list []want) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range list {
+		w.n.holds--
 	}
-	if ep.Pin != "" {
-		s.Path = filepath.Join(m.pins, ep.Pin)
+}
+
+// ensureUp brings up a network that an earlier engine has taken down when it stopped.
+func (m *Manager) ensureUp(n *netEntry) error {
+	if n.Driver != driverBridge {
+		return nil
+	}
+	m.mu.Lock()
+	up := n.index != 0
+	m.mu.Unlock()
+	if up {
+		return nil
+	}
+	m.setup.Lock()
+	defer m.setup.Unlock()
+	m.mu.Lock()
+	up = n.index != 0
+	m.mu.Unlock()
+	if up {
+		return nil
+	}
+	if err := m.bringUp(n); err != nil {
+		return fmt.Errorf("network %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// furnishBox gives b a namespace, its networks and its ports. What it has made so far is in b, for dismantle.
+func (m *Manager) furnishBox(ctx context.Context, b *box, list []want) error {
+	if len(list) == 1 && list[0].n.Driver == driverHost {
+		b.Endpoints = []*endpoint{newEndpoint(list[0], b)}
+		return nil
+	}
+	rest, err := m.takeSpace(ctx, b, list)
+	if err != nil {
+		return err
+	}
+	if err := m.connectAll(b, list, rest); err != nil {
+		return err
+	}
+	return m.publishAll(ctx, b)
+}
+
+// takeSpace takes a namespace for b that suits its first network, and returns the networks that it is not on yet.
+func (m *Manager) takeSpace(ctx context.Context, b *box, list []want) ([]want, error) {
+	none := m.named(network.NetworkNone)
+	switch {
+	case len(list) == 0:
+		s, err := none.pool.take(ctx)
+		if err == nil {
+			b.Pin = s.Pin
+		}
+		return nil, err
+	case list[0].n.pool != nil:
+		s, err := list[0].n.pool.take(ctx)
+		if err != nil {
+			return nil, err
+		}
+		ep := newEndpoint(list[0], b)
+		b.Pin, b.Endpoints = s.Pin, []*endpoint{ep}
+		ep.Addr, ep.Link = s.Addr, s.Link
+		if ep.Addr.IsValid() {
+			ep.Inside, b.Gateway = "eth0", ep.NetworkID
+			ep.MAC = network.HardwareAddr(macFor(ep.Addr))
+		}
+		return list[1:], nil
+	}
+	s, err := m.takeBare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	ep := newEndpoint(list[0], b)
+	ep.Link = s.Link
+	b.Pin, b.Endpoints = s.Pin, []*endpoint{ep}
+	return list, nil
+}
+
+func (m *Manager) named(name string) *netEntry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.byName(name)
+}
+
+func newEndpoint(w want, b *box) *endpoint {
+	ep := &endpoint{NetworkID: w.n.ID, EndpointID: newID(), Settings: w.s}
+	if w.n.userDefined() {
+		ep.DNSNames = dnsNames(b, w.s)
+	}
+	return ep
+}
+
+// dnsNames are the names that others on the network find the container by; the first also answers who has its address.
+func dnsNames(b *box, s *network.EndpointSettings) (names []string) {
+	add := func(list ...string) {
+		for _, name := range list {
+			if name != "" && !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	add(b.Name)
+	if s != nil {
+		add(s.Aliases...)
+	}
+	add(b.id[:min(len(b.id), 12)], b.Hostname)
+	return names
+}
+
+// connectAll puts b on the networks of rest, does what the pool could not know of the first, and chooses the way out.
+func (m *Manager) connectAll(b *box, list, rest []want) error {
+	first := list[:min(1, len(list))]
+	special := len(first) == 1 && len(rest) < len(list) && wantsMore(first[0])
+	if len(rest) == 0 && !special {
+		return nil
+	}
+	return m.inside(b.Pin, func(h *netlink.Handle) error {
+		if special {
+			if err := m.adjust(first[0].n, b.Endpoints[0], h); err != nil {
+				return err
+			}
+		}
+		for _, w := range rest {
+			if err := m.connect(b, w, h); err != nil {
+				return err
+			}
+		}
+		return m.settleGateways(b, h)
+	})
+}
+
+// wantsMore reports whether a container on the default bridge wants what the pool does not give.
+func wantsMore(w want) bool {
+	return w.s != nil && (len(w.s.MacAddress) > 0 || w.s.DriverOpts[optSysctls] != "" || w.s.DriverOpts[optIfName] != "" ||
+		w.s.IPAMConfig != nil && len(w.s.IPAMConfig.LinkLocalIPs) > 0)
+}
+
+// adjust gives the eth0 of a ready namespace what the user wants beside.
+func (m *Manager) adjust(n *netEntry, ep *endpoint, h *netlink.Handle) error {
+	if ep.Link == "" {
+		return nil
+	}
+	link, err := h.LinkByName("eth0")
+	if err != nil {
+		return fmt.Errorf("find eth0: %w", err)
+	}
+	outer, err := m.host.handle.LinkByName(ep.Link)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", ep.Link, err)
+	}
+	if ep.Settings.MacAddress != nil {
+		ep.MAC = ep.Settings.MacAddress
+	}
+	if name := ep.Settings.DriverOpts[optIfName]; name != "" {
+		ep.Inside = name
+	}
+	if err := h.LinkSetDown(link); err != nil {
+		return err
+	}
+	if err := m.reshape(n, ep, h, link, outer); err != nil {
+		return err
+	}
+	plain := *ep
+	plain.Addr = netip.Addr{} // it is there
+	if err := configureInside(n, &plain, h, link); err != nil {
+		return err
+	}
+	m.forgetNeighbour(n, ep.Addr)
+	return setDefaultRoute(h, ep.Inside, n.V4.Gateway) // it went when the interface was down
+}
+
+// connect puts the namespace of b, which the calling thread is in, on one more network. An endpoint for it may be there
+// with a ready pair.
+func (m *Manager) connect(b *box, w want, h *netlink.Handle) (err error) {
+	ep := b.on(w.n.ID)
+	if ep == nil {
+		ep = newEndpoint(w, b)
+		b.Endpoints = append(b.Endpoints, ep)
+	}
+	if err := m.assign(ep, w); err != nil {
+		return err
+	}
+	ep.Inside = b.freeInterface(w)
+	return m.plug(w.n, ep, h)
+}
+
+// assign takes the endpoint's addresses and MAC.
+func (m *Manager) assign(ep *endpoint, w want) (err error) {
+	var wish network.EndpointIPAMConfig
+	if w.s != nil && w.s.IPAMConfig != nil {
+		wish = *w.s.IPAMConfig
+	}
+	if w.n.ipam4 != nil {
+		addr, err := w.n.ipam4.want(wish.IPv4Address.Unmap())
+		if err != nil {
+			return err
+		}
+		ep.Addr = addr
+	}
+	if w.n.ipam6 != nil {
+		addr, err := w.n.ipam6.want(wish.IPv6Address)
+		if err != nil {
+			return err
+		}
+		ep.Addr6 = addr
+	}
+	switch {
+	case w.s != nil && len(w.s.MacAddress) > 0:
+		ep.MAC = w.s.MacAddress
+	case ep.Addr.IsValid():
+		ep.MAC = network.HardwareAddr(macFor(ep.Addr))
+	case ep.Addr6.IsValid():
+		ep.MAC = network.HardwareAddr(macFor(ep.Addr6))
+	}
+	return nil
+}
+
+// freeInterface is the name of the next interface inside: the user's, else eth0, eth1, …
+func (b *box) freeInterface(w want) string {
+	if w.s != nil && w.s.DriverOpts[optIfName] != "" {
+		return w.s.DriverOpts[optIfName]
+	}
+	for i := 0; ; i++ {
+		name := w.n.prefix + strconv.Itoa(i)
+		if !slices.ContainsFunc(b.Endpoints, func(ep *endpoint) bool { return ep.Inside == name }) {
+			return name
+		}
+	}
+}
+
+// settleGateways makes the way out what it should be. The calling thread is in the namespace.
+func (m *Manager) settleGateways(b *box, h *netlink.Handle) error {
+	m.mu.Lock()
+	nets := maps.Clone(m.nets)
+	m.mu.Unlock()
+	ep4, ep6 := gatewayEndpoints(b, nets)
+	for _, f := range []struct {
+		ep     *endpoint
+		now    *string
+		v6     bool
+		family int
+	}{{ep4, &b.Gateway, false, netlink.FAMILY_V4}, {ep6, &b.Gateway6, true, netlink.FAMILY_V6}} {
+		if f.ep == nil {
+			if *f.now != "" {
+				*f.now = ""
+				if err := dropDefaultRoute(h, f.family); err != nil {
+					return err
+				}
+			}
+			continue
+		}
+		if *f.now == f.ep.NetworkID {
+			continue
+		}
+		s := nets[f.ep.NetworkID].V4
+		if f.v6 {
+			s = nets[f.ep.NetworkID].V6
+		}
+		if err := setDefaultRoute(h, f.ep.Inside, s.Gateway); err != nil {
+			return err
+		}
+		*f.now = f.ep.NetworkID
+	}
+	return nil
+}
+
+// sandbox describes b to the caller of Attach. The caller holds mu.
+func (m *Manager) sandbox(b *box) *Sandbox {
+	s := &Sandbox{Networks: map[string]*network.EndpointSettings{}, Ports: b.portMap(), Gateway: m.gateway(b)}
+	for _, ep := range b.Endpoints {
+		if n := m.nets[ep.NetworkID]; n != nil {
+			s.Networks[n.Name] = ep.settings(n)
+		}
+		for _, a := range []netip.Addr{ep.Addr, ep.Addr6} {
+			if a.IsValid() {
+				s.Addrs = append(s.Addrs, a)
+			}
+		}
+	}
+	if len(s.Addrs) > 0 {
+		s.Addr = s.Addrs[0]
+	}
+	if b.Pin != "" {
+		s.Path = filepath.Join(m.pins, b.Pin)
 	}
 	return s
 }
 
-// gateway is where `host-gateway` points: the host's address on n, else on the default bridge.
-func (m *Manager) gateway(n *netEntry) netip.Addr {
-	if n.Gateway.IsValid() {
-		return n.Gateway
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.byName(network.NetworkBridge).Gateway
-}
-
-// furnishEndpoint gives ep a namespace and its ports. After an error nothing of it is left.
-func (m *Manager) furnishEndpoint(ctx context.Context, n *netEntry, ep *endpoint, req Request) error {
-	if n.Driver == driverHost {
-		return nil
-	}
-	s, err := n.pool.take(ctx)
-	if err != nil {
-		return err
-	}
-	ep.space = *s
-	if n.Driver == driverNull {
-		return nil
-	}
-	ep.MAC = network.HardwareAddr(macFor(ep.Addr))
-	err = m.applyMAC(n, ep)
-	if err == nil {
-		err = m.publishAll(ctx, ep, req)
-	}
-	if err != nil {
-		return errors.Join(err, m.dismantle(ctx, n, ep))
-	}
-	return nil
-}
-
-// publishAll publishes the ports of the request, all or none: what it has done so far is in ep.Bindings.
-func (m *Manager) publishAll(ctx context.Context, ep *endpoint, req Request) error {
-	list, err := wishes(req.Ports)
-	if err != nil {
-		return err
-	}
-	for _, w := range list {
-		b, err := m.publishOne(ctx, w, ep.Addr)
-		if err != nil {
-			return fmt.Errorf("driver failed programming external connectivity on endpoint %s (%s): %w", req.Name, ep.EndpointID, err)
+// gateway is where `host-gateway` points: the host's address on the network that is the way out, else on the default
+// bridge, as in Docker. The caller holds mu.
+func (m *Manager) gateway(b *box) netip.Addr {
+	for _, n := range []*netEntry{m.nets[b.Gateway], m.byName(network.NetworkBridge)} {
+		if n != nil && n.V4 != nil && n.V4.Gateway.IsValid() {
+			return n.V4.Gateway
 		}
-		ep.Bindings = append(ep.Bindings, b)
 	}
-	if m.pub != nil {
+	return netip.Addr{}
+}
+
+// Detach takes the networks back. Idempotent; the namespace itself is dropped in the background.
+func (m *Manager) Detach(ctx context.Context, containerID string) error {
+	m.mu.Lock()
+	b := m.boxes[containerID]
+	var nets []*netEntry
+	if b != nil {
+		for _, ep := range b.Endpoints {
+			if n := m.nets[ep.NetworkID]; n != nil {
+				nets = append(nets, n)
+				n.holds++ // the addresses are given back below
+			}
+		}
+		delete(m.boxes, containerID)
+	}
+	m.mu.Unlock()
+	if b == nil {
 		return nil
 	}
-	err = m.table.publish(ep.published())
-	if errors.Is(err, unix.ENOENT) {
-		return m.rebuild(ep)
+	err := errors.Join(m.opts.Store.Delete(kindBox, containerID, false), m.dismantle(ctx, b))
+	for _, n := range nets {
+		m.letGo([]want{{n: n}})
+		m.emit(events.ActionDisconnect, n, containerID)
 	}
 	return err
 }
 
-// rebuild writes the whole table, with a new endpoint, after somebody else removed it: restarting the host's
-// firewall flushes all tables.
-func (m *Manager) rebuild(more *endpoint) error {
+// dismantle undoes furnishBox, however far it came.
+func (m *Manager) dismantle(ctx context.Context, b *box) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
+	defer cancel()
+	err := m.unpublish(ctx, b)
+	if b.Pin != "" {
+		m.drop(b.Pin)
+	}
+	for _, ep := range b.Endpoints {
+		m.release(ep)
+	}
+	return err
+}
+
+// release gives the endpoint's addresses back.
+func (m *Manager) release(ep *endpoint) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.opts.Log.Warn("network: the nftables table was gone, it is written anew", "table", m.opts.Name)
-	list := more.published()
-	for _, ep := range m.endpoints {
-		list = append(list, ep.published()...)
+	n := m.nets[ep.NetworkID]
+	m.mu.Unlock()
+	if n == nil {
+		return
 	}
-	return m.table.sync(m.sorted(), list)
-}
-
-// publishOne reserves a host port and, in machine mode, makes the host listen on it.
-func (m *Manager) publishOne(ctx context.Context, w wish, addr netip.Addr) (binding, error) {
-	b, err := m.ports.reserve(w, addr)
-	if err != nil || m.pub == nil {
-		return b, err
-	}
-	if b.Proto != "tcp" {
-		m.ports.release(b)
-		return b, errdefs.ErrNotImplemented.WithMessage("naru publishes tcp ports only from a machine yet")
-	}
-	granted, err := m.pub.listen(ctx, b, b.target(addr))
-	if err != nil {
-		m.ports.release(b)
-		return b, newBindError(b, addr, err)
-	}
-	// What the host chose takes the place of what was asked for.
-	if b.HostPort != 0 {
-		m.ports.release(b)
-	}
-	if err := m.ports.claim(granted, addr); err != nil {
-		m.pub.close(ctx, granted, granted.target(addr))
-		return b, err
-	}
-	return granted, nil
-}
-
-// granted fills in what the host chose.
-func (b *binding) granted(ip string, port uint16) error {
-	if ip != "" {
-		addr, err := netip.ParseAddr(ip)
-		if err != nil {
-			return fmt.Errorf("the host's answer: %w", err)
+	if ep.Addr.IsValid() {
+		if ep.Settings != nil && len(ep.Settings.MacAddress) > 0 {
+			m.forgetNeighbour(n, ep.Addr)
 		}
-		b.HostIP = addr.Unmap()
+		n.ipam4.release(ep.Addr)
 	}
-	if port != 0 {
-		b.HostPort = port
+	if ep.Addr6.IsValid() {
+		n.ipam6.release(ep.Addr6)
 	}
-	return nil
-}
-
-// applyMAC gives eth0 the MAC that the user wants.
-func (m *Manager) applyMAC(n *netEntry, ep *endpoint) error {
-	if ep.Settings == nil || len(ep.Settings.MacAddress) == 0 {
-		return nil
-	}
-	ns, err := netns.GetFromPath(filepath.Join(m.pins, ep.Pin))
-	if err != nil {
-		return err
-	}
-	defer ns.Close()
-	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
-	if err != nil {
-		return err
-	}
-	defer inside.Close()
-	eth0, err := inside.LinkByName("eth0")
-	if err != nil {
-		return err
-	}
-	if err := inside.LinkSetHardwareAddr(eth0, stdnet.HardwareAddr(ep.Settings.MacAddress)); err != nil {
-		return fmt.Errorf("set MAC address %s: %w", ep.Settings.MacAddress, err)
-	}
-	ep.MAC = ep.Settings.MacAddress
-	m.forgetNeighbour(n, ep.Addr)
-	return nil
 }
 
 // forgetNeighbour makes the host ask again who has addr.
@@ -249,79 +452,13 @@ func (m *Manager) forgetNeighbour(n *netEntry, addr netip.Addr) {
 	_ = m.host.handle.NeighDel(&netlink.Neigh{LinkIndex: n.index, IP: addr.AsSlice()}) // usually there is none
 }
 
-// Detach takes the network back. Idempotent; the namespace itself is dropped in the background.
-func (m *Manager) Detach(ctx context.Context, containerID string) error {
-	m.mu.Lock()
-	ep := m.endpoints[containerID]
-	var n *netEntry
-	if ep != nil {
-		n = m.nets[ep.NetworkID]
-		delete(m.endpoints, containerID)
-	}
-	m.mu.Unlock()
-	if ep == nil {
-		return nil
-	}
-	err := m.opts.Store.Delete(kindEndpoint, containerID, false)
-	if n == nil {
-		return err
-	}
-	err = errors.Join(err, m.dismantle(ctx, n, ep))
-	m.emit(events.ActionDisconnect, n, containerID)
-	return err
-}
-
-// dismantle undoes furnishEndpoint.
-func (m *Manager) dismantle(ctx context.Context, n *netEntry, ep *endpoint) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-	defer cancel()
-	err := m.unpublish(ctx, ep)
-	if ep.Pin != "" {
-		m.drop(ep.Pin)
-	}
-	if ep.Addr.IsValid() {
-		if ep.Settings != nil && len(ep.Settings.MacAddress) > 0 {
-			m.forgetNeighbour(n, ep.Addr)
-		}
-		n.ipam.release(ep.Addr)
-	}
-	return err
-}
-
-// unpublish withdraws the endpoint's ports, then gives the host ports back.
-func (m *Manager) unpublish(ctx context.Context, ep *endpoint) error {
-	var err error
-	if m.pub == nil {
-		err = m.table.withdraw(ep.published())
-		if errors.Is(err, unix.ENOENT) { // never published, or somebody cleared the table: the aim is reached
-			err = nil
-		}
-	}
-	for _, b := range ep.Bindings {
-		if m.pub != nil {
-			m.pub.close(ctx, b, b.target(ep.Addr))
-		}
-		if b.Proto == "udp" {
-			forgetFlows(ep.Addr)
-		}
-		m.ports.release(b)
-	}
-	return err
-}
-
-// forgetFlows ends the tracked UDP flows of a container: a client that keeps sending would else go on talking to an
-// address that is gone, and never reach the port's next owner.
-func forgetFlows(addr netip.Addr) {
-	f := &netlink.ConntrackFilter{}
-	if f.AddIP(netlink.ConntrackReplySrcIP, addr.AsSlice()) == nil {
-		_, _ = netlink.ConntrackDeleteFilters(netlink.ConntrackTable, unix.AF_INET, f) // best effort: they time out too
-	}
-}
-
 func (m *Manager) emit(action events.Action, n *netEntry, containerID string) {
 	if m.opts.Events == nil {
 		return
 	}
-	m.opts.Events.Emit(events.NetworkEventType, action, n.ID,
-		map[string]string{"container": containerID, "name": n.Name, "type": n.Driver})
+	attributes := map[string]string{"name": n.Name, "type": n.Driver}
+	if containerID != "" {
+		attributes["container"] = containerID
+	}
+	m.opts.Events.Emit(events.NetworkEventType, action, n.ID, attributes)
 }

@@ -1,12 +1,15 @@
 package network
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	stdnet "net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -15,20 +18,16 @@ import (
 	"naru/guest/api"
 )
 
-// bringUp makes sure that the network's bridge exists with its address, choosing a subnet the first time. A subnet
-// that meanwhile collides with one of the host's routes is replaced, unless the bridge is still there.
+// bringUp makes sure that the network's bridge exists with its addresses, and that the table knows it. A subnet of our
+// choice that meanwhile collides with one of the host's routes is replaced, unless the bridge is still there. setup is
+// held.
 func (m *Manager) bringUp(n *netEntry) error {
-	link, err := netlink.LinkByName(n.Device)
-	var missing netlink.LinkNotFoundError
-	switch {
-	case errors.As(err, &missing):
-		link = nil
-	case err != nil:
-		return fmt.Errorf("find %s: %w", n.Device, err)
-	case link.Type() != "bridge":
-		return fmt.Errorf("%s is a %s, not a bridge", n.Device, link.Type())
+	n.nameDevice(m.opts.MTU)
+	link, err := findBridge(n.Device)
+	if err != nil {
+		return err
 	}
-	if err := m.settleSubnet(n, link != nil); err != nil {
+	if err := m.settleSubnets(n, link != nil); err != nil {
 		return err
 	}
 	if link == nil {
@@ -36,57 +35,147 @@ func (m *Manager) bringUp(n *netEntry) error {
 			return err
 		}
 	}
-	n.index = link.Attrs().Index
-	n.ipam = newIPAM(n.Subnet)
-	return m.configureBridge(n, link)
+	if err := m.configureBridge(n, link); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	n.index, n.ipam4, n.ipam6 = link.Attrs().Index, nil, nil
+	if n.V4 != nil {
+		n.ipam4 = newIPAM(n.V4)
+	}
+	if n.V6 != nil {
+		n.ipam6 = newIPAM(n.V6)
+	}
+	ready := m.restored
+	m.mu.Unlock()
+	if err := m.enableForwarding(n); err != nil {
+		return err
+	}
+	if !ready {
+		return nil // Restore writes the whole table
+	}
+	return m.tellTable(func() error { return m.table.addNetwork(n) })
 }
 
-// settleSubnet gives n a subnet that is free, and stores it.
-func (m *Manager) settleSubnet(n *netEntry, exists bool) error {
-	if n.Subnet.IsValid() && exists {
+// nameDevice chooses the bridge's name and MTU, once.
+func (n *netEntry) nameDevice(mtu int) {
+	n.Device = cmp.Or(n.Device, n.bridgeOptions.name)
+	if n.Device == "" {
+		n.Device = "br-" + n.ID[:12]
+	}
+	n.MTU = cmp.Or(n.MTU, n.bridgeOptions.mtu, mtu)
+}
+
+// claimDevice chooses the bridge of a new network, and finds out whether it is the user's own.
+func (m *Manager) claimDevice(n *netEntry) error {
+	n.nameDevice(m.opts.MTU)
+	if other := m.ownerOf(n.Device); other != nil {
+		return forbidden("cannot create network %s (%s): conflicts with network %s (%s): networks have same bridge name",
+			n.ID, n.Device, other.ID, other.Device)
+	}
+	link, err := findBridge(n.Device)
+	n.Borrowed = link != nil
+	return err
+}
+
+// findBridge returns the bridge of that name, nil when there is none.
+func findBridge(name string) (netlink.Link, error) {
+	if len(name) >= unix.IFNAMSIZ || strings.ContainsAny(name, "/ \t\n:") {
+		return nil, invalid("invalid bridge name: %q: an interface's name has at most 15 characters", name)
+	}
+	link, err := netlink.LinkByName(name)
+	var missing netlink.LinkNotFoundError
+	switch {
+	case errors.As(err, &missing):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("find %s: %w", name, err)
+	case link.Type() != "bridge":
+		return nil, invalid("%s is a %s, not a bridge", name, link.Type())
+	}
+	return link, nil
+}
+
+// ownerOf returns our network that has the bridge.
+func (m *Manager) ownerOf(device string) *netEntry {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.nets {
+		if n.Device == device {
+			return n
+		}
+	}
+	return nil
+}
+
+// settleSubnets gives n subnets that are free, where it has none or the host uses them by now, and stores them.
+func (m *Manager) settleSubnets(n *netEntry, exists bool) error {
+	if exists && (n.V4 != nil || n.NoIPv4) && (n.V6 != nil || !n.IPv6) || n.Unfinished {
 		return nil
 	}
-	taken, err := takenPrefixes(n.Device)
+	t, err := m.takenSubnets(n)
 	if err != nil {
 		return err
 	}
-	for _, other := range m.nets {
-		if other != n && other.Subnet.IsValid() {
-			taken = append(taken, other.Subnet)
+	changed := false
+	for _, f := range []struct {
+		wanted, v6 bool
+		s          **subnet
+	}{{!n.NoIPv4, false, &n.V4}, {n.IPv6, true, &n.V6}} {
+		old := *f.s
+		if !f.wanted || old != nil && exists {
+			continue
+		}
+		if old != nil {
+			other, bad := t.overlaps(old.Pool)
+			if !bad {
+				continue
+			}
+			if !old.Chosen {
+				m.opts.Log.Warn("network: the host uses the subnet too", "network", n.Name, "subnet", old.Pool, "host", other)
+				continue
+			}
+		}
+		p, err := m.choose(t, f.v6)
+		if err != nil {
+			return err
+		}
+		s := &subnet{Pool: p, Chosen: true}
+		s.settleGateway(false)
+		*f.s, changed = s, true
+		if old != nil {
+			m.opts.Log.Warn("network: subnet replaced, the host uses it otherwise now", "network", n.Name, "old", old.Pool, "new", p)
 		}
 	}
-	old := n.Subnet
-	if old.IsValid() && !overlapsAny(old, taken) {
+	if !changed {
 		return nil
 	}
-	if n.Subnet, err = chooseSubnet(taken); err != nil {
-		return err
-	}
-	n.Gateway = n.Subnet.Addr().Next()
-	if old.IsValid() {
-		m.opts.Log.Warn("network: subnet replaced, the host uses it otherwise now",
-			"network", n.Name, "old", old, "new", n.Subnet)
-	}
-	return m.saveNetwork(n)
+	return m.saveNetwork(n, false)
 }
 
 // createBridge makes the bridge with a MAC of its own: else it would take that of its lowest port, and change.
 func createBridge(n *netEntry) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU, attrs.HardwareAddr = n.Device, n.MTU, macFor(n.Gateway)
+	attrs.Name, attrs.MTU = n.Device, n.MTU
+	if n.V4 != nil {
+		attrs.HardwareAddr = macFor(n.V4.Gateway)
+	} else {
+		attrs.HardwareAddr = macFor(n.V6.Gateway)
+	}
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		return nil, fmt.Errorf("make bridge %s: %w", n.Device, err)
 	}
 	return netlink.LinkByName(n.Device)
 }
 
-// configureBridge sets the address and our sysctls on the bridge and brings it up. Idempotent.
+// configureBridge sets the addresses and our sysctls on the bridge and brings it up. Idempotent.
 func (m *Manager) configureBridge(n *netEntry, link netlink.Link) error {
-	sysctls := []sysctl{
-		{"net/ipv6/conf/" + n.Device + "/disable_ipv6", "1"}, // no link-local way from containers to the host's services
-		{"net/ipv6/conf/" + n.Device + "/accept_ra", "0"},
+	sysctls := []sysctl{{"net/ipv6/conf/" + n.Device + "/accept_ra", "0"}}
+	if !n.Borrowed {
+		// Without IPv6 there is no link-local way from containers to the host's services either.
+		sysctls = append(sysctls, sysctl{"net/ipv6/conf/" + n.Device + "/disable_ipv6", strconv.Itoa(1 - b2i(n.V6 != nil))})
 	}
-	if m.opts.Mode == api.ModeDirect {
+	if m.opts.Mode == api.ModeDirect && !n.Internal {
 		// Connections from the host's 127.0.0.1 go out by the bridge after DNAT. The table's raw chain keeps
 		// containers from using it the other way round.
 		sysctls = append(sysctls, sysctl{"net/ipv4/conf/" + n.Device + "/route_localnet", "1"})
@@ -94,9 +183,17 @@ func (m *Manager) configureBridge(n *netEntry, link netlink.Link) error {
 	if err := setSysctls(sysctls); err != nil {
 		return err
 	}
-	addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(n.Gateway, n.Subnet.Bits()))}
-	if err := netlink.AddrReplace(link, addr); err != nil {
-		return fmt.Errorf("set address %s on %s: %w", n.Gateway, n.Device, err)
+	for _, s := range []*subnet{n.V4, n.V6} {
+		if s == nil || !s.Gateway.IsValid() {
+			continue
+		}
+		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(s.Gateway, s.Pool.Bits()))}
+		if s.Gateway.Is6() {
+			addr.Flags = unix.IFA_F_NODAD
+		}
+		if err := netlink.AddrReplace(link, addr); err != nil {
+			return fmt.Errorf("set address %s on %s: %w", s.Gateway, n.Device, err)
+		}
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return fmt.Errorf("bring up %s: %w", n.Device, err)
@@ -132,7 +229,7 @@ func removeBridge(device string) error {
 
 func bridgePorts(index int) ([]netlink.Link, error) {
 	links, err := netlink.LinkList()
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
+	if err != nil && !interrupted(err) {
 		return nil, fmt.Errorf("list links: %w", err)
 	}
 	var out []netlink.Link
@@ -144,67 +241,35 @@ func bridgePorts(index int) ([]netlink.Link, error) {
 	return out, nil
 }
 
-// takenPrefixes are the IPv4 networks that the host knows by routes and addresses, those of except left out.
-func takenPrefixes(except string) ([]netip.Prefix, error) {
-	var out []netip.Prefix
-	skip := -1
-	if l, err := netlink.LinkByName(except); err == nil {
-		skip = l.Attrs().Index
+// enableForwarding turns forwarding on where n needs it and it is off. It is not turned off again: others may rely on it
+// by then.
+func (m *Manager) enableForwarding(n *netEntry) error {
+	if n.Internal {
+		return nil
 	}
-	routes, err := netlink.RouteListFiltered(netlink.FAMILY_V4, &netlink.Route{}, 0)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("list routes: %w", err)
-	}
-	for _, r := range routes {
-		if r.Dst != nil && r.LinkIndex != skip {
-			out = appendPrefix(out, r.Dst)
+	if n.V4 != nil {
+		if err := m.turnOn("net/ipv4/ip_forward", "IPv4 forwarding"); err != nil {
+			return err
 		}
 	}
-	addrs, err := netlink.AddrList(nil, netlink.FAMILY_V4)
-	if err != nil && !errors.Is(err, netlink.ErrDumpInterrupted) {
-		return nil, fmt.Errorf("list addresses: %w", err)
+	if n.V6 == nil {
+		return nil
 	}
-	for _, a := range addrs {
-		if a.LinkIndex != skip {
-			out = appendPrefix(out, a.IPNet)
-		}
-	}
-	return out, nil
+	return m.turnOn("net/ipv6/conf/all/forwarding", "IPv6 forwarding")
 }
 
-// appendPrefix appends n, unless it is the default route.
-func appendPrefix(list []netip.Prefix, n *stdnet.IPNet) []netip.Prefix {
-	addr, ok := netip.AddrFromSlice(n.IP.To4())
-	bits, _ := n.Mask.Size()
-	if !ok || bits == 0 {
-		return list
-	}
-	return append(list, netip.PrefixFrom(addr, bits).Masked())
-}
-
-func overlapsAny(p netip.Prefix, list []netip.Prefix) bool {
-	for _, q := range list {
-		if p.Overlaps(q) {
-			return true
-		}
-	}
-	return false
-}
-
-// enableForwarding turns IPv4 forwarding on if it is off. It is not turned off again: others may rely on it by then.
-func (m *Manager) enableForwarding() error {
-	const path = "/proc/sys/net/ipv4/ip_forward"
-	now, err := os.ReadFile(path)
+func (m *Manager) turnOn(path, what string) error {
+	now, err := os.ReadFile(filepath.Join("/proc/sys", path))
 	if err != nil {
 		return err
 	}
 	if strings.TrimSpace(string(now)) == "1" {
 		return nil
 	}
-	if err := os.WriteFile(path, []byte("1"), 0); err != nil {
-		return fmt.Errorf("turn on IPv4 forwarding: %w", err)
+	if err := setSysctls([]sysctl{{path, "1"}}); err != nil {
+		return fmt.Errorf("turn on %s: %w", what, err)
 	}
-	m.opts.Log.Info("network: turned on IPv4 forwarding on this host", "sysctl", "net.ipv4.ip_forward")
+	m.opts.Log.Info("network: turned on "+what+" on this host", "sysctl", path)
 	return nil
 }
 
@@ -225,10 +290,16 @@ func setSysctls(list []sysctl) error {
 // macFor derives a locally administered MAC from an address, as Docker long did: the same address always has the
 // same MAC, so that no neighbour table ever holds a stale one.
 func macFor(addr netip.Addr) stdnet.HardwareAddr {
-	ip := addr.As4()
-	return stdnet.HardwareAddr{0x02, 0x42, ip[0], ip[1], ip[2], ip[3]}
+	if addr.Is4() {
+		ip := addr.As4()
+		return stdnet.HardwareAddr{0x02, 0x42, ip[0], ip[1], ip[2], ip[3]}
+	}
+	sum := sha256.Sum256(addr.AsSlice())
+	return stdnet.HardwareAddr{0x02, 0x42, sum[0], sum[1], sum[2], sum[3]}
 }
 
 func ipNet(p netip.Prefix) *stdnet.IPNet {
-	return &stdnet.IPNet{IP: stdnet.IP(p.Addr().AsSlice()), Mask: stdnet.CIDRMask(p.Bits(), 32)}
+	return &stdnet.IPNet{IP: stdnet.IP(p.Addr().AsSlice()), Mask: stdnet.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }
+
+func interrupted(err error) bool { return errors.Is(err, netlink.ErrDumpInterrupted) }

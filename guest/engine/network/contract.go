@@ -13,7 +13,8 @@ type Request struct {
 	Name        string // container name, without the slash
 	Hostname    string
 	Mode        container.NetworkMode // "default", "bridge", "host", "none", "container:<id>", or a network's name or ID
-	// Settings are the user's wishes per network name; nil for none.
+	// Settings are the networks that the container is on, by name or ID, each with the user's wishes; nil for the one
+	// that Mode names, without any.
 	Settings map[string]*network.EndpointSettings
 	Ports    network.PortMap // what to publish; host port "" or "0" is any free one
 	// JoinPath is the network namespace of the other container in mode "container:<id>".
@@ -27,8 +28,9 @@ type Sandbox struct {
 	// Networks and Ports are for inspect: what the container really has.
 	Networks map[string]*network.EndpointSettings
 	Ports    network.PortMap
-	// Addr is the container's own address for /etc/hosts, invalid when it has none.
-	Addr netip.Addr
+	// Addr is the container's own address for /etc/hosts, invalid when it has none; Addrs are all of them.
+	Addr  netip.Addr
+	Addrs []netip.Addr
 	// Gateway is where `host-gateway` points, invalid when there is none.
 	Gateway netip.Addr
 }

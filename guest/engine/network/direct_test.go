@@ -158,12 +158,12 @@ func TestRestore(t *testing.T) {
 	gone := w.attach("gone", publish("81", "", "8082"))
 	serveIn(t, a.Path, ":80")
 	w.kill()
-	run(t, "nft", "add", "element", "ip", w.opts.Name, "ports", "{ tcp . 7 : 1.2.3.4 . 7 }")
+	run(t, "nft", "add", "element", "inet", w.opts.Name, "ports", "{ tcp . 7 : 1.2.3.4 . 7 }")
 	w.start("a")
 	if got, err := askFrom("", "127.0.0.1:8080", long); err != nil || got != a.Gateway.String() {
 		t.Errorf("published port after restore: %q, %v", got, err)
 	}
-	rules := run(t, "nft", "list", "table", "ip", w.opts.Name)
+	rules := run(t, "nft", "list", "table", "inet", w.opts.Name)
 	if !strings.Contains(rules, "8080") || strings.Contains(rules, "8082") || strings.Contains(rules, "1.2.3.4") {
 		t.Errorf("table after restore:\n%s", rules)
 	}
@@ -177,7 +177,7 @@ func TestRestore(t *testing.T) {
 		t.Errorf("address %s given twice", b.Addr)
 	}
 	w.detach("a")
-	if rules := run(t, "nft", "list", "table", "ip", w.opts.Name); strings.Contains(rules, "8080") {
+	if rules := run(t, "nft", "list", "table", "inet", w.opts.Name); strings.Contains(rules, "8080") {
 		t.Errorf("table after detach:\n%s", rules)
 	}
 }
@@ -188,6 +188,9 @@ func (w *world) kill() {
 		if n.pool != nil {
 			n.pool.close(func(*space) {})
 		}
+	}
+	if w.m.bare != nil {
+		w.m.bare.close(func(*space) {})
 	}
 	w.m.drops.Wait()
 	w.m.ports.releaseAll()

@@ -1,31 +1,53 @@
 package network
 
 import (
-	"errors"
+	"fmt"
+	"math"
 	"net/netip"
-	"slices"
 	"sync"
+
+	"github.com/containerd/errdefs"
 )
 
 // ipam hands out the addresses of one subnet. The next one is the lowest free after the last that was given, so
 // that an address rests as long as possible before somebody else gets it.
 type ipam struct {
-	subnet netip.Prefix
+	pool netip.Prefix
+	from netip.Prefix // the part that take chooses from
 
 	mu   sync.Mutex // guards all below
 	used map[netip.Addr]struct{}
 	last netip.Addr
 }
 
-var errNoAddress = errors.New("no available IPv4 addresses on this network's address pools")
+var errNoAddress = errdefs.ErrUnavailable.WithMessage("no available addresses on this pool")
 
-// newIPAM reserves the network's, the gateway's and the broadcast address. The gateway is the first one.
-func newIPAM(subnet netip.Prefix) *ipam {
-	first := subnet.Masked().Addr()
-	a := &ipam{subnet: subnet, used: map[netip.Addr]struct{}{}, last: first.Next()}
-	a.used[first] = struct{}{}
-	a.used[first.Next()] = struct{}{}
-	a.used[lastAddr(subnet)] = struct{}{}
+// newIPAM reserves what no container can have: the network's own address, the broadcast address, the gateway's and
+// the auxiliary ones.
+func newIPAM(s *subnet) *ipam {
+	a := &ipam{pool: s.Pool, from: s.Pool, used: map[netip.Addr]struct{}{}}
+	if s.Range.IsValid() {
+		a.from = s.Range
+	}
+	a.last = a.from.Masked().Addr()
+	if !s.Range.IsValid() {
+		a.last = a.last.Next()
+	} else {
+		a.last = a.last.Prev() // so that the first of the range comes first
+	}
+	bits := s.Pool.Addr().BitLen() - s.Pool.Bits()
+	if s.Pool.Addr().Is6() || bits > 1 { // RFC 3021: a /31 has no such addresses
+		a.used[s.Pool.Masked().Addr()] = struct{}{}
+	}
+	if s.Pool.Addr().Is4() && bits > 1 {
+		a.used[lastAddr(s.Pool)] = struct{}{}
+	}
+	if s.Gateway.IsValid() {
+		a.used[s.Gateway] = struct{}{}
+	}
+	for _, aux := range s.Aux {
+		a.used[aux] = struct{}{}
+	}
 	return a
 }
 
@@ -33,30 +55,55 @@ func newIPAM(subnet netip.Prefix) *ipam {
 func (a *ipam) take() (netip.Addr, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for addr := a.last.Next(); ; addr = addr.Next() {
-		if !a.subnet.Contains(addr) {
-			addr = a.subnet.Masked().Addr()
-		}
+	first := a.from.Masked().Addr()
+	start := a.last.Next()
+	if !a.from.Contains(start) {
+		start = first
+	}
+	for addr := start; ; {
 		if _, taken := a.used[addr]; !taken {
 			a.used[addr] = struct{}{}
 			a.last = addr
 			return addr, nil
 		}
-		if addr == a.last {
+		if addr = addr.Next(); !a.from.Contains(addr) {
+			addr = first
+		}
+		if addr == start {
 			return netip.Addr{}, errNoAddress
 		}
 	}
+}
+
+// firstFree is the address that the host takes: the lowest that a container could have.
+func (a *ipam) firstFree() (netip.Addr, error) {
+	a.last = a.from.Masked().Addr().Prev()
+	return a.take()
 }
 
 // reserve marks an address as used, and reports whether it was free.
 func (a *ipam) reserve(addr netip.Addr) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if _, taken := a.used[addr]; taken || !a.subnet.Contains(addr) {
+	if _, taken := a.used[addr]; taken || !a.pool.Contains(addr) {
 		return false
 	}
 	a.used[addr] = struct{}{}
 	return true
+}
+
+// want gives out exactly addr, or any free one when it is not valid.
+func (a *ipam) want(addr netip.Addr) (netip.Addr, error) {
+	if !addr.IsValid() {
+		return a.take()
+	}
+	if !a.pool.Contains(addr) {
+		return addr, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid address %s: It does not belong to any of this network's subnets", addr))
+	}
+	if !a.reserve(addr) {
+		return addr, errdefs.ErrPermissionDenied.WithMessage("Address already in use")
+	}
+	return addr, nil
 }
 
 func (a *ipam) release(addr netip.Addr) {
@@ -65,33 +112,29 @@ func (a *ipam) release(addr netip.Addr) {
 	delete(a.used, addr)
 }
 
-// lastAddr is the broadcast address of an IPv4 prefix.
-func lastAddr(p netip.Prefix) netip.Addr {
-	b := p.Masked().Addr().As4()
-	for i := p.Bits(); i < 32; i++ {
-		b[i/8] |= 1 << (7 - i%8)
-	}
-	return netip.AddrFrom4(b)
-}
-
-// subnetPools are Docker's default address pools, in its order: /16s out of 172.16.0.0/12, then /20s.
-func subnetPools() []netip.Prefix {
-	var out []netip.Prefix
-	for i := 17; i <= 31; i++ {
-		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{172, byte(i), 0, 0}), 16))
-	}
-	for i := 0; i < 256; i += 16 {
-		out = append(out, netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 168, byte(i), 0}), 20))
-	}
-	return out
-}
-
-// chooseSubnet returns the first pool that overlaps nothing in taken.
-func chooseSubnet(taken []netip.Prefix) (netip.Prefix, error) {
-	for _, p := range subnetPools() {
-		if !slices.ContainsFunc(taken, p.Overlaps) {
-			return p, nil
+// count tells how many addresses are in use or reserved, and how many take could still give.
+func (a *ipam) count() (used, free uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	inside := uint64(0)
+	for addr := range a.used {
+		if a.from.Contains(addr) {
+			inside++
 		}
 	}
-	return netip.Prefix{}, errors.New("could not find an available, non-overlapping IPv4 address pool among the defaults to assign to the network")
+	host := a.from.Addr().BitLen() - a.from.Bits()
+	if host >= 64 {
+		return uint64(len(a.used)), math.MaxUint64 - inside
+	}
+	return uint64(len(a.used)), uint64(1)<<host - inside
+}
+
+// lastAddr is the last address of a prefix; an IPv4 subnet's broadcast address.
+func lastAddr(p netip.Prefix) netip.Addr {
+	b := p.Masked().Addr().AsSlice()
+	for i := p.Bits(); i < 8*len(b); i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	addr, _ := netip.AddrFromSlice(b)
+	return addr
 }

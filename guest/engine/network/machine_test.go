@@ -110,7 +110,7 @@ func TestMachineWithoutHost(t *testing.T) {
 	if _, err := w.m.Attach(ctx, Request{ContainerID: "a", Name: "a", Mode: "bridge", Ports: publish("80", "", "80")}); err == nil {
 		t.Error("a port was published without a host")
 	}
-	if len(w.m.endpoints) != 0 || len(w.m.ports.held) != 0 {
+	if len(w.m.boxes) != 0 || len(w.m.ports.held) != 0 {
 		t.Error("something is left")
 	}
 }

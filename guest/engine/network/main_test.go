@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -188,9 +189,13 @@ func tryIn[T any](path string, fn func() (T, error)) (T, error) {
 }
 
 // serveIn answers every TCP connection in the namespace with the peer's address as the server sees it.
-func serveIn(t testing.TB, path, addr string) {
+func serveIn(t testing.TB, path, addr string) { serve(t, path, "tcp4", addr) }
+
+func serve6(t testing.TB, path, addr string) { serve(t, path, "tcp", addr) }
+
+func serve(t testing.TB, path, family, addr string) {
 	t.Helper()
-	l := in(t, path, func() (stdnet.Listener, error) { return stdnet.Listen("tcp4", addr) })
+	l := in(t, path, func() (stdnet.Listener, error) { return stdnet.Listen(family, addr) })
 	t.Cleanup(func() { _ = l.Close() })
 	go func() {
 		for {
@@ -206,8 +211,12 @@ func serveIn(t testing.TB, path, addr string) {
 
 // askFrom connects from a namespace and returns the answer of serveIn.
 func askFrom(path, addr string, timeout time.Duration) (string, error) {
+	return ask(path, "tcp4", addr, timeout)
+}
+
+func ask(path, family, addr string, timeout time.Duration) (string, error) {
 	return tryIn(path, func() (string, error) {
-		c, err := stdnet.DialTimeout("tcp4", addr, timeout)
+		c, err := stdnet.DialTimeout(family, addr, timeout)
 		if err != nil {
 			return "", err
 		}
@@ -217,6 +226,8 @@ func askFrom(path, addr string, timeout time.Duration) (string, error) {
 		return string(b), err
 	})
 }
+
+func mode(name string) container.NetworkMode { return container.NetworkMode(name) }
 
 const (
 	long  = 10 * time.Second       // for what must succeed

@@ -55,11 +55,14 @@ type Manager struct {
 
 	drops sync.WaitGroup // namespaces being dropped in the background
 
-	mu        sync.Mutex           // guards all below
-	nets      map[string]*netEntry // by network ID
-	endpoints map[string]*endpoint // by container ID
-	restored  bool
-	closed    bool
+	setup sync.Mutex // held while a network is made, brought up or removed; taken before mu
+
+	mu       sync.Mutex           // guards all below
+	nets     map[string]*netEntry // by network ID
+	boxes    map[string]*box      // by container ID; a box in it is never changed, but replaced
+	bare     *pool                // namespaces for user-defined networks; nil until the first is needed
+	restored bool
+	closed   bool
 }
 
 var errClosed = errors.New("the network is shut down")
@@ -74,7 +77,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	}
 	m := &Manager{
 		opts: opts, pins: filepath.Join(opts.Run, "netns"), table: newTable(opts.Name), ports: newPortTable(),
-		nets: map[string]*netEntry{}, endpoints: map[string]*endpoint{},
+		nets: map[string]*netEntry{}, boxes: map[string]*box{},
 	}
 	if opts.Mode == api.ModeMachine {
 		m.pub = newPublisher(opts.Log)
@@ -99,39 +102,61 @@ func (m *Manager) load() error {
 	if err := m.loadNetworks(); err != nil {
 		return err
 	}
-	err := m.opts.Store.Each(kindEndpoint, func(id string, raw json.RawMessage) error {
-		ep := &endpoint{}
-		if err := json.Unmarshal(raw, &ep.endpointRecord); err != nil {
-			m.opts.Log.Warn("network: unreadable endpoint is forgotten", "container", id, "error", err)
+	err := m.opts.Store.Each(kindBox, func(id string, raw json.RawMessage) error {
+		b := &box{id: id}
+		if err := json.Unmarshal(raw, &b.boxRecord); err != nil {
+			m.opts.Log.Warn("network: unreadable endpoints are forgotten", "container", id, "error", err)
 			return nil
 		}
-		m.endpoints[id] = ep
+		m.boxes[id] = b
 		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("read endpoints: %w", err)
 	}
+	used := map[string]bool{}
+	for _, b := range m.boxes {
+		for _, ep := range b.Endpoints {
+			used[ep.NetworkID] = true
+		}
+	}
 	for _, n := range m.nets {
 		if n.Driver != driverBridge {
 			continue
 		}
+		// The others come up when a container needs them: an engine that has stopped took the bridges down.
+		if !n.isDefaultBridge() && !used[n.ID] {
+			if link, err := findBridge(n.Device); err != nil || link == nil {
+				continue
+			}
+		}
 		if err := m.bringUp(n); err != nil {
-			return fmt.Errorf("network %s: %w", n.Name, err)
+			if n.isDefaultBridge() {
+				return fmt.Errorf("network %s: %w", n.Name, err)
+			}
+			m.opts.Log.Warn("network: cannot be brought up", "network", n.Name, "error", err)
 		}
 	}
-	return m.enableForwarding()
+	return nil
 }
 
 // List returns the networks that match the filter, ordered by name.
 func (m *Manager) List(f Filter) ([]network.Summary, error) {
-	if err := f.check(); err != nil {
+	match, err := compileList(f)
+	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	used := map[string]bool{}
+	for _, b := range m.boxes {
+		for _, ep := range b.Endpoints {
+			used[ep.NetworkID] = true
+		}
+	}
 	out := []network.Summary{}
 	for _, n := range m.sorted() {
-		if f.matches(n, m.inUse(n)) {
+		if match(n, used[n.ID]) {
 			out = append(out, network.Summary{Network: n.describe()})
 		}
 	}
@@ -146,11 +171,9 @@ func (m *Manager) Inspect(ref string) (*network.Inspect, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &network.Inspect{Network: n.describe(), Containers: map[string]network.EndpointResource{}}
-	for id, ep := range m.endpoints {
-		if ep.NetworkID == n.ID {
-			out.Containers[id] = ep.resource(n)
-		}
+	out := &network.Inspect{Network: n.describe(), Containers: map[string]network.EndpointResource{}, Status: n.status()}
+	for id, ep := range m.attached(n) {
+		out.Containers[id] = ep.resource(n, m.boxes[id].Name)
 	}
 	return out, nil
 }
@@ -160,9 +183,9 @@ func (m *Manager) Inspect(ref string) (*network.Inspect, error) {
 func (m *Manager) Published(target string) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for _, ep := range m.endpoints {
-		for _, b := range ep.Bindings {
-			if b.target(ep.Addr) == target {
+	for _, b := range m.boxes {
+		for _, p := range b.Bindings {
+			if p.target(b.Via) == target {
 				return true
 			}
 		}
@@ -181,12 +204,15 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	m.closed = true
-	nets := m.sorted()
+	nets, bare := m.sorted(), m.bare
 	m.mu.Unlock()
 	for _, n := range nets {
 		if n.pool != nil {
 			n.pool.close(func(s *space) { m.drop(s.Pin) })
 		}
+	}
+	if bare != nil {
+		bare.close(func(s *space) { m.drop(s.Pin) })
 	}
 	m.drops.Wait()
 	m.ports.releaseAll()
@@ -200,17 +226,17 @@ func (m *Manager) Close() error {
 func (m *Manager) Teardown(ctx context.Context) error {
 	var errs []error
 	m.mu.Lock()
-	for id, ep := range m.endpoints {
-		if ep.Pin != "" {
-			m.drop(ep.Pin)
+	for id, b := range m.boxes {
+		if b.Pin != "" {
+			m.drop(b.Pin)
 		}
-		errs = append(errs, m.opts.Store.Delete(kindEndpoint, id, false))
-		delete(m.endpoints, id)
+		errs = append(errs, m.opts.Store.Delete(kindBox, id, false))
+		delete(m.boxes, id)
 	}
 	m.mu.Unlock()
 	errs = append(errs, m.Close(), m.table.remove())
 	for _, n := range m.sorted() {
-		if n.Driver == driverBridge {
+		if n.Driver == driverBridge && n.index != 0 && !n.Borrowed {
 			errs = append(errs, removeBridge(n.Device))
 		}
 	}

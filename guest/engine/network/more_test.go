@@ -73,7 +73,7 @@ func TestManyAtOnce(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := strings.Count(run(t, "nft", "list", "map", "ip", w.opts.Name, "ports"), " : 172."); n != 20 {
+	if n := strings.Count(run(t, "nft", "list", "map", "inet", w.opts.Name, "ports"), " : 172."); n != 20 {
 		t.Errorf("%d published ports, want 20", n)
 	}
 }
@@ -134,7 +134,7 @@ func TestMACAddress(t *testing.T) {
 }
 
 func TestIPAM(t *testing.T) {
-	a := newIPAM(netip.MustParsePrefix("10.0.0.0/29")) // .0 network, .1 gateway, .7 broadcast
+	a := newIPAM(&subnet{Pool: netip.MustParsePrefix("10.0.0.0/29"), Gateway: netip.MustParseAddr("10.0.0.1")}) // .0 network, .1 gateway, .7 broadcast
 	var got []string
 	for range 5 {
 		addr, err := a.take()
@@ -179,7 +179,7 @@ func TestResolvConf(t *testing.T) {
 }
 
 func TestHosts(t *testing.T) {
-	b, err := Hosts("bridge", netip.MustParseAddr("172.17.0.2"), netip.MustParseAddr("172.17.0.1"), []string{"web.example", "web"},
+	b, err := Hosts("bridge", []netip.Addr{netip.MustParseAddr("172.17.0.2")}, netip.MustParseAddr("172.17.0.1"), []string{"web.example", "web"},
 		[]string{"db:10.0.0.1", "up=host-gateway", "six:[::1]"})
 	if err != nil {
 		t.Fatal(err)
@@ -187,7 +187,7 @@ func TestHosts(t *testing.T) {
 	if got := strings.TrimPrefix(string(b), defaultHosts); got != "10.0.0.1\tdb\n172.17.0.1\tup\n::1\tsix\n172.17.0.2\tweb.example web\n" {
 		t.Errorf("got %q", got)
 	}
-	if _, err := Hosts("bridge", netip.Addr{}, netip.Addr{}, nil, []string{"x:nope"}); err == nil || err.Error() != `invalid IP address in add-host: "nope"` {
+	if _, err := Hosts("bridge", nil, netip.Addr{}, nil, []string{"x:nope"}); err == nil || err.Error() != `invalid IP address in add-host: "nope"` {
 		t.Errorf("bad address: %v", err)
 	}
 }

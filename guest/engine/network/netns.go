@@ -39,23 +39,48 @@ func (h *hostNS) close() {
 
 // inNewNS runs fn on a thread that was moved into a new network namespace. The namespace lives on only if fn pins it.
 func (h *hostNS) inNewNS(fn func() error) error {
+	return h.borrow(fn, func() error {
+		if err := h.enterNew(); err != nil {
+			return fmt.Errorf("make a network namespace: %w", err)
+		}
+		return nil
+	})
+}
+
+// inNS runs fn on a thread that was moved into the namespace pinned at path.
+func (h *hostNS) inNS(path string, fn func() error) error {
+	return h.borrow(fn, func() error {
+		fd, err := unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open network namespace: %w", &os.PathError{Op: "open", Path: path, Err: err})
+		}
+		defer unix.Close(fd)
+		if err := unix.Setns(fd, unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace %s: %w", path, err)
+		}
+		return nil
+	})
+}
+
+// borrow runs fn on a thread of its own that enter has moved.
+func (h *hostNS) borrow(fn, enter func() error) error {
 	done := make(chan error, 1)
-	go func() { done <- h.borrowThread(fn) }()
+	go func() { done <- h.borrowThread(fn, enter) }()
 	return <-done
 }
 
-// borrowThread does the work of inNewNS. When the thread cannot be moved back it stays locked to this goroutine, and
+// borrowThread does the work of borrow. When the thread cannot be moved back it stays locked to this goroutine, and
 // so ends with it.
-func (h *hostNS) borrowThread(fn func() error) error {
+func (h *hostNS) borrowThread(fn, enter func() error) error {
 	runtime.LockOSThread()
 	if unix.Gettid() == os.Getpid() {
 		// The main thread shows as /proc/self and cannot be thrown away: hold it while another one does the work.
 		defer runtime.UnlockOSThread()
-		return h.inNewNS(fn)
+		return h.borrow(fn, enter)
 	}
-	if err := h.enterNew(); err != nil {
+	if err := enter(); err != nil {
 		runtime.UnlockOSThread()
-		return fmt.Errorf("make a network namespace: %w", err)
+		return err
 	}
 	err := fn()
 	if back := unix.Setns(h.fd, unix.CLONE_NEWNET); back != nil {

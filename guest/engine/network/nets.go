@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -16,8 +15,8 @@ import (
 
 // Kinds of record in the store.
 const (
-	kindNetwork  = "network"  // by network ID
-	kindEndpoint = "endpoint" // by container ID; not durable: it describes a running container
+	kindNetwork = "network" // by network ID
+	kindBox     = "box"     // by container ID; not durable: it describes a running container
 )
 
 // Drivers of networks.
@@ -27,24 +26,51 @@ const (
 	driverNull   = "null"
 )
 
+// subnet is one address range of a network.
+type subnet struct {
+	Pool    netip.Prefix
+	Range   netip.Prefix          `json:",omitzero"` // of which containers get theirs; the whole pool when not said
+	Gateway netip.Addr            `json:",omitzero"` // the host's address; also where containers send what leaves
+	Aux     map[string]netip.Addr `json:",omitempty"`
+	Chosen  bool                  `json:",omitempty"` // by us, not by the user
+}
+
 // netRecord is a network as it is stored.
 type netRecord struct {
-	ID      string
-	Name    string
-	Driver  string
-	Created time.Time
-	Device  string       `json:",omitempty"` // driver bridge: the bridge's name
-	Subnet  netip.Prefix `json:",omitzero"`
-	Gateway netip.Addr   `json:",omitzero"`
-	MTU     int          `json:",omitempty"` // bytes
+	ID         string
+	Name       string
+	Driver     string
+	Created    time.Time
+	Device     string  `json:",omitempty"` // driver bridge: the bridge's name
+	Borrowed   bool    `json:",omitempty"` // the bridge is the user's own: it is not removed
+	V4         *subnet `json:",omitempty"`
+	V6         *subnet `json:",omitempty"`
+	NoIPv4     bool    `json:",omitempty"`
+	IPv6       bool    `json:",omitempty"`
+	MTU        int     `json:",omitempty"` // bytes
+	Internal   bool    `json:",omitempty"`
+	Attachable bool    `json:",omitempty"`
+	ConfigOnly bool    `json:",omitempty"`
+	ConfigFrom string  `json:",omitempty"`
+
+	Options     map[string]string `json:",omitempty"`
+	Labels      map[string]string `json:",omitempty"`
+	IPAMOptions map[string]string `json:",omitempty"`
+
+	// Unfinished is set while the network is made or removed: an engine killed in between is followed by one that
+	// removes it.
+	Unfinished bool `json:",omitempty"`
 }
 
 // netEntry is a network at work.
 type netEntry struct {
 	netRecord
-	index int   // driver bridge: the bridge's interface index
-	ipam  *ipam // driver bridge
-	pool  *pool // ready namespaces, drivers bridge and null; set by Restore
+	bridgeOptions
+	index        int   // driver bridge: the bridge's interface index, 0 while it is not up
+	ipam4, ipam6 *ipam // nil where the network has no such addresses, or is not up
+	pool         *pool // ready namespaces: the default bridge's and those of none; set by Restore
+	holds        int   // containers on their way in; guarded by the Manager's mu
+	going        bool  // on its way out; guarded by the Manager's mu
 }
 
 // predefined are the networks that always exist.
@@ -54,6 +80,10 @@ var predefined = []netRecord{
 	{Name: network.NetworkNone, Driver: driverNull},
 }
 
+func isPredefined(name string) bool {
+	return name == network.NetworkDefault || slices.ContainsFunc(predefined, func(p netRecord) bool { return p.Name == name })
+}
+
 // loadNetworks reads the stored networks and makes the predefined ones that are missing.
 func (m *Manager) loadNetworks() error {
 	err := m.opts.Store.Each(kindNetwork, func(id string, raw json.RawMessage) error {
@@ -61,8 +91,13 @@ func (m *Manager) loadNetworks() error {
 		if err := json.Unmarshal(raw, &n.netRecord); err != nil {
 			return fmt.Errorf("record %s: %w", id, err)
 		}
+		if n.Unfinished {
+			return m.removeUnfinished(n)
+		}
+		var err error
+		n.bridgeOptions, err = parseBridgeOptions(n.Options)
 		m.nets[id] = n
-		return nil
+		return err
 	})
 	if err != nil {
 		return fmt.Errorf("read networks: %w", err)
@@ -76,16 +111,27 @@ func (m *Manager) loadNetworks() error {
 		if n.Driver == driverBridge {
 			n.Device, n.MTU = m.opts.Name, m.opts.MTU
 		}
+		n.bridgeOptions, _ = parseBridgeOptions(nil)
 		m.nets[n.ID] = n
-		if err := m.saveNetwork(n); err != nil {
+		if err := m.saveNetwork(n, false); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (m *Manager) saveNetwork(n *netEntry) error {
-	if err := m.opts.Store.Put(kindNetwork, n.ID, n.netRecord, false); err != nil {
+// removeUnfinished clears what an earlier engine was making or removing when it was killed.
+func (m *Manager) removeUnfinished(n *netEntry) error {
+	if n.Driver == driverBridge && n.Device != "" && !n.Borrowed {
+		if err := removeBridge(n.Device); err != nil {
+			m.opts.Log.Warn("network: bridge of an unfinished network is left behind", "bridge", n.Device, "error", err)
+		}
+	}
+	return m.opts.Store.Delete(kindNetwork, n.ID, false)
+}
+
+func (m *Manager) saveNetwork(n *netEntry, durable bool) error {
+	if err := m.opts.Store.Put(kindNetwork, n.ID, n.netRecord, durable); err != nil {
 		return fmt.Errorf("store network %s: %w", n.Name, err)
 	}
 	return nil
@@ -100,25 +146,27 @@ func (m *Manager) byName(name string) *netEntry {
 	return nil
 }
 
-// find looks a network up by name, ID, or unique prefix of the ID. The caller holds mu.
+// find looks a network up by ID, name, or unique prefix of the ID. The caller holds mu.
 func (m *Manager) find(ref string) (*netEntry, error) {
+	if n := m.nets[ref]; n != nil {
+		return n, nil
+	}
 	if n := m.byName(ref); n != nil {
 		return n, nil
 	}
-	var found *netEntry
+	var found []*netEntry
 	for id, n := range m.nets {
-		if ref == "" || !strings.HasPrefix(id, ref) {
-			continue
+		if ref != "" && strings.HasPrefix(id, ref) {
+			found = append(found, n)
 		}
-		if found != nil {
-			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("network %s is ambiguous (2 matches found on ID prefix)", ref))
-		}
-		found = n
 	}
-	if found == nil {
+	switch len(found) {
+	case 0:
 		return nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("network %s not found", ref))
+	case 1:
+		return found[0], nil
 	}
-	return found, nil
+	return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("network %s is ambiguous (%d matches found based on ID prefix)", ref, len(found)))
 }
 
 // sorted returns the networks ordered by name.
@@ -131,32 +179,22 @@ func (m *Manager) sorted() []*netEntry {
 	return out
 }
 
-func (m *Manager) inUse(n *netEntry) bool {
-	for _, ep := range m.endpoints {
-		if ep.NetworkID == n.ID {
-			return true
-		}
-	}
-	return false
-}
-
-// describe is the network in Docker's form.
-func (n *netEntry) describe() network.Network {
-	out := network.Network{
-		Name: n.Name, ID: n.ID, Created: n.Created, Scope: "local", Driver: n.Driver, EnableIPv4: true,
-		IPAM:    network.IPAM{Driver: "default", Config: []network.IPAMConfig{}},
-		Options: map[string]string{}, Labels: map[string]string{},
-	}
-	if n.Driver == driverBridge {
-		out.IPAM.Config = append(out.IPAM.Config, network.IPAMConfig{Subnet: n.Subnet, Gateway: n.Gateway})
-		out.Options = map[string]string{
-			"com.docker.network.bridge.default_bridge":       strconv.FormatBool(n.Name == network.NetworkBridge),
-			"com.docker.network.bridge.enable_icc":           "true",
-			"com.docker.network.bridge.enable_ip_masquerade": "true",
-			"com.docker.network.bridge.host_binding_ipv4":    "0.0.0.0",
-			"com.docker.network.bridge.name":                 n.Device,
-			"com.docker.network.driver.mtu":                  strconv.Itoa(n.MTU),
+// attached lists the endpoints on n. The caller holds mu.
+func (m *Manager) attached(n *netEntry) map[string]*endpoint {
+	out := map[string]*endpoint{}
+	for id, b := range m.boxes {
+		if ep := b.on(n.ID); ep != nil {
+			out[id] = ep
 		}
 	}
 	return out
 }
+
+// addresses reports whether containers on n get addresses of this package's.
+func (n *netEntry) addresses() bool { return n.V4 != nil || n.V6 != nil }
+
+// isDefaultBridge reports whether n is the network of containers that name none.
+func (n *netEntry) isDefaultBridge() bool { return n.Name == network.NetworkBridge }
+
+// userDefined reports whether containers on n find each other by name.
+func (n *netEntry) userDefined() bool { return !isPredefined(n.Name) }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
 )
@@ -17,18 +18,20 @@ import (
 const (
 	bridgeReady, bridgeMakers = 6, 2
 	noneReady, noneMakers     = 1, 1
+	bareReady, bareMakers     = 4, 1
 )
 
 // poolRetry is how long a maker rests after a failure that nobody waited for.
 const poolRetry = time.Second
 
-// space is a network namespace ready for a container: loopback up and, on a bridge, eth0 with address and default
-// route. The address is taken when the space is made, so that giving it to a container needs no netlink call, which
-// would queue behind the kernel's removal of other namespaces.
+// space is a network namespace ready for a container: loopback up and, on the default bridge, eth0 with address and
+// default route. The address is taken when the space is made, so that giving it to a container needs no netlink call,
+// which would queue behind the kernel's removal of other namespaces. A bare one has an eth0 that is on no network yet:
+// containers of all user-defined networks share that pool.
 type space struct {
-	Pin  string     // name under the folder of pins
-	Addr netip.Addr `json:",omitzero"`
-	Link string     `json:",omitempty"` // the host's side of the veth pair
+	Pin  string // name under the folder of pins
+	Addr netip.Addr
+	Link string // the host's side of the veth pair
 }
 
 // pool keeps ready spaces of one network. Its makers end with close.
@@ -102,20 +105,35 @@ func (p *pool) close(discard func(*space)) {
 	}
 }
 
-// startPool begins to make spaces for n.
+// startPool begins to make spaces for n, if it is a network that has a pool of its own.
 func (m *Manager) startPool(n *netEntry) {
 	discard := func(s *space) {
 		m.drop(s.Pin)
 		if s.Addr.IsValid() {
-			n.ipam.release(s.Addr)
+			n.ipam4.release(s.Addr)
 		}
 	}
-	switch n.Driver {
-	case driverBridge:
+	switch {
+	case n.isDefaultBridge():
 		n.pool = newPool(bridgeReady, bridgeMakers, func() (*space, error) { return m.newBridged(n) }, discard)
-	case driverNull:
+	case n.Driver == driverNull && !n.ConfigOnly:
 		n.pool = newPool(noneReady, noneMakers, m.newIsolated, discard)
 	}
+}
+
+// takeBare returns a space with an eth0 that is on no network. The pool of these begins with the first.
+func (m *Manager) takeBare(ctx context.Context) (*space, error) {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return nil, errClosed
+	}
+	if m.bare == nil {
+		m.bare = newPool(bareReady, bareMakers, m.newBare, func(s *space) { m.drop(s.Pin) })
+	}
+	p := m.bare
+	m.mu.Unlock()
+	return p.take(ctx)
 }
 
 // spaceSysctls are set in each namespace, before any device but lo is there. Low ports and ping need no capability,
@@ -125,6 +143,8 @@ var spaceSysctls = []sysctl{
 	{"net/ipv4/ping_group_range", "0 2147483647"},
 	{"net/ipv6/conf/default/disable_ipv6", "1"},
 	{"net/ipv6/conf/default/accept_ra", "0"},
+	{"net/ipv4/conf/default/arp_notify", "1"}, // neighbours forget whoever had the address before
+	{"net/ipv6/conf/default/ndisc_notify", "1"},
 }
 
 // newIsolated makes a space with nothing but lo.
@@ -137,18 +157,40 @@ func (m *Manager) newIsolated() (*space, error) {
 	return s, nil
 }
 
-// newBridged makes a space with an address on n's bridge.
+// newBare makes a space with an eth0 that is on no network.
+func (m *Manager) newBare() (*space, error) {
+	s := &space{Pin: newID()[:12]}
+	err := m.host.inNewNS(func() error {
+		return m.furnish(s, func(*netlink.Handle) (err error) {
+			s.Link, err = m.newPair("eth0", nil, 0)
+			return err
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("make network namespace: %w", err)
+	}
+	return s, nil
+}
+
+// newBridged makes a space with an address on the default bridge.
 func (m *Manager) newBridged(n *netEntry) (*space, error) {
 	s := &space{Pin: newID()[:12]}
 	var err error
-	if s.Addr, err = n.ipam.take(); err != nil {
+	if s.Addr, err = n.ipam4.take(); err != nil {
 		return nil, err
 	}
 	err = m.host.inNewNS(func() error {
-		return m.furnish(s, func(inside *netlink.Handle) error { return m.connect(n, s, inside) })
+		return m.furnish(s, func(inside *netlink.Handle) error {
+			ep := &endpoint{Inside: "eth0", Addr: s.Addr, MAC: network.HardwareAddr(macFor(s.Addr))}
+			if err := m.plug(n, ep, inside); err != nil {
+				return err
+			}
+			s.Link = ep.Link
+			return setDefaultRoute(inside, ep.Inside, n.V4.Gateway)
+		})
 	})
 	if err != nil {
-		n.ipam.release(s.Addr)
+		n.ipam4.release(s.Addr)
 		return nil, fmt.Errorf("make network namespace: %w", err)
 	}
 	return s, nil
@@ -178,57 +220,4 @@ func (m *Manager) furnish(s *space, more func(inside *netlink.Handle) error) (er
 		return fmt.Errorf("bring up lo: %w", err)
 	}
 	return more(inside)
-}
-
-// connect makes the veth pair between n's bridge and the calling thread's namespace and configures both ends.
-func (m *Manager) connect(n *netEntry, s *space, inside *netlink.Handle) error {
-	self, err := unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(self)
-	s.Link = "veth" + newID()[:7]
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name, attrs.MTU = s.Link, n.MTU
-	pair := &netlink.Veth{
-		LinkAttrs: attrs, PeerName: "eth0", PeerHardwareAddr: macFor(s.Addr),
-		PeerNamespace: netlink.NsFd(self), PeerTxQLen: -1, PeerMTU: uint32(n.MTU),
-	}
-	if err := m.host.handle.LinkAdd(pair); err != nil {
-		return fmt.Errorf("make veth pair: %w", err)
-	}
-	if err := m.joinBridge(n, pair); err != nil {
-		return err
-	}
-	eth0, err := inside.LinkByName("eth0")
-	if err != nil {
-		return fmt.Errorf("find eth0: %w", err)
-	}
-	addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(s.Addr, n.Subnet.Bits()))}
-	if err := inside.AddrAdd(eth0, addr); err != nil {
-		return fmt.Errorf("set address %s: %w", s.Addr, err)
-	}
-	if err := inside.LinkSetUp(eth0); err != nil {
-		return fmt.Errorf("bring up eth0: %w", err)
-	}
-	route := &netlink.Route{LinkIndex: eth0.Attrs().Index, Gw: n.Gateway.AsSlice()}
-	if err := inside.RouteAdd(route); err != nil {
-		return fmt.Errorf("set default route: %w", err)
-	}
-	return nil
-}
-
-// joinBridge puts the host's side of a pair on the bridge and brings it up.
-func (m *Manager) joinBridge(n *netEntry, link netlink.Link) error {
-	if err := m.host.handle.LinkSetMasterByIndex(link, n.index); err != nil {
-		return fmt.Errorf("join bridge %s: %w", n.Device, err)
-	}
-	// Frames may leave by the port they came from: with br_netfilter a container reaches its own published port so.
-	if err := m.host.handle.LinkSetHairpin(link, true); err != nil {
-		return fmt.Errorf("set hairpin mode: %w", err)
-	}
-	if err := m.host.handle.LinkSetUp(link); err != nil {
-		return fmt.Errorf("bring up %s: %w", link.Attrs().Name, err)
-	}
-	return nil
 }

@@ -56,10 +56,6 @@ func wishes(ports network.PortMap) ([]wish, error) {
 		}
 		for _, b := range bindings {
 			w := wish{binding: binding{Proto: proto, Port: port.Num(), HostIP: b.HostIP.Unmap()}}
-			if b.HostIP.IsValid() && !w.HostIP.Is4() {
-				return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
-					"invalid IP address: %s: naru publishes ports on IPv4 addresses only yet", b.HostIP))
-			}
 			var err error
 			if w.first, w.last, err = parseHostPort(b.HostPort); err != nil {
 				return nil, err
@@ -157,6 +153,43 @@ func (t *portTable) reserve(w wish, addr netip.Addr) (binding, error) {
 	return binding{}, errors.New("all ports are allocated")
 }
 
+// reserveBoth takes the same port on all IPv4 and all IPv6 addresses of the host, as far as the container has addresses of
+// the family.
+func (t *portTable) reserveBoth(w wish, v4, v6 netip.Addr) ([]binding, error) {
+	six := w
+	six.HostIP = netip.IPv6Unspecified()
+	if !v6.IsValid() || !v4.IsValid() {
+		if !v4.IsValid() {
+			w, v4 = six, v6
+		}
+		b, err := t.reserve(w, v4)
+		if err != nil {
+			return nil, err
+		}
+		return []binding{b}, nil
+	}
+	for tries := 0; ; tries++ {
+		b, err := t.reserve(w, v4)
+		if err != nil {
+			return nil, err
+		}
+		six.binding.HostPort = b.HostPort
+		if err = t.claim(six.binding, v6); err == nil {
+			return []binding{b, six.binding}, nil
+		}
+		t.release(b)
+		if w.first == w.last && w.first != 0 || tries == 1000 || !errors.Is(err, unix.EADDRINUSE) {
+			return nil, err
+		}
+		if w.first != 0 { // go on in the range
+			w.first = b.HostPort + 1
+		}
+		if w.first > w.last {
+			return nil, err
+		}
+	}
+}
+
 // claim books exactly b.
 func (t *portTable) claim(b binding, addr netip.Addr) error {
 	t.mu.Lock()
@@ -167,7 +200,7 @@ func (t *portTable) claim(b binding, addr netip.Addr) error {
 func (t *portTable) claimLocked(b binding, addr netip.Addr) error {
 	key, ip := portKey{b.Proto, b.HostPort}, b.shownIP()
 	for _, h := range t.held[key] {
-		if h.ip == ip || h.ip.IsUnspecified() || ip.IsUnspecified() {
+		if h.ip.Is4() == ip.Is4() && (h.ip == ip || h.ip.IsUnspecified() || ip.IsUnspecified()) {
 			return &bindError{unix.EADDRINUSE, fmt.Sprintf("Bind for %s failed: port is already allocated", netip.AddrPortFrom(ip, b.HostPort))}
 		}
 	}
@@ -241,7 +274,14 @@ func holdPort(proto string, ip netip.Addr, port uint16) (fd int, err error) {
 	if proto == "udp" {
 		kind = unix.SOCK_DGRAM
 	}
-	if fd, err = unix.Socket(unix.AF_INET, kind|unix.SOCK_CLOEXEC, 0); err != nil {
+	family := unix.AF_INET
+	var at unix.Sockaddr
+	if ip.Is6() {
+		family, at = unix.AF_INET6, &unix.SockaddrInet6{Port: int(port), Addr: ip.As16()}
+	} else {
+		at = &unix.SockaddrInet4{Port: int(port), Addr: ip.As4()}
+	}
+	if fd, err = unix.Socket(family, kind|unix.SOCK_CLOEXEC, 0); err != nil {
 		return -1, err
 	}
 	defer func() {
@@ -249,6 +289,11 @@ func holdPort(proto string, ip netip.Addr, port uint16) (fd int, err error) {
 			_ = unix.Close(fd)
 		}
 	}()
+	if ip.Is6() {
+		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 1); err != nil {
+			return -1, err
+		}
+	}
 	if proto == "tcp" {
 		if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 			return -1, err
@@ -258,7 +303,7 @@ func holdPort(proto string, ip netip.Addr, port uint16) (fd int, err error) {
 	if err := unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, filter); err != nil {
 		return -1, err
 	}
-	if err := unix.Bind(fd, &unix.SockaddrInet4{Port: int(port), Addr: ip.As4()}); err != nil {
+	if err := unix.Bind(fd, at); err != nil {
 		return -1, err
 	}
 	if proto == "tcp" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/containerd/errdefs"
@@ -40,6 +41,22 @@ func ResolvConf(mode container.NetworkMode, dns, search, options []string) ([]by
 		}
 	}
 	return resolvConf(host, mode.IsHost(), dns, search, options), nil
+}
+
+// hostServers are the name servers that the host asks.
+func hostServers() (list []netip.Addr) {
+	for _, path := range []string{hostResolvConf, resolvedResolvConf} {
+		file, err := readIfThere(path)
+		if err != nil {
+			continue
+		}
+		for _, s := range parseResolv(file).servers {
+			if addr, err := netip.ParseAddr(s); err == nil {
+				list = append(list, addr)
+			}
+		}
+	}
+	return list
 }
 
 func readIfThere(path string) ([]byte, error) {
@@ -128,8 +145,8 @@ ff02::2	ip6-allrouters
 `
 
 // Hosts is the content of a container's /etc/hosts. extra are "name:address" or "name=address", where the address
-// may be `host-gateway`; names are the container's own, for addr. In host mode the host's own file is the base.
-func Hosts(mode container.NetworkMode, addr, gateway netip.Addr, names, extra []string) ([]byte, error) {
+// may be `host-gateway`; names are the container's own, for each of addrs. In host mode the host's own file is the base.
+func Hosts(mode container.NetworkMode, addrs []netip.Addr, gateway netip.Addr, names, extra []string) ([]byte, error) {
 	b := bytes.NewBufferString(defaultHosts)
 	if mode.IsHost() {
 		host, err := readIfThere(hostHosts)
@@ -153,10 +170,38 @@ func Hosts(mode container.NetworkMode, addr, gateway netip.Addr, names, extra []
 		}
 		fmt.Fprintf(b, "%s\t%s\n", ip, name)
 	}
-	if addr.IsValid() && len(names) > 0 {
-		fmt.Fprintf(b, "%s\t%s\n", addr, strings.Join(names, " "))
+	for _, addr := range addrs {
+		b.WriteString(hostsLine(addr, names))
 	}
 	return b.Bytes(), nil
+}
+
+func hostsLine(addr netip.Addr, names []string) string {
+	if len(names) == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s\t%s\n", addr, strings.Join(names, " "))
+}
+
+// EditHosts gives a hosts file the container's own lines for the addresses that it has now, in place of those that it had.
+func EditHosts(content []byte, names []string, has, had []netip.Addr) []byte {
+	var b bytes.Buffer
+	left := slices.Clone(has)
+	for line := range bytes.Lines(content) {
+		is := func(a netip.Addr) bool { return string(line) == hostsLine(a, names) }
+		if i := slices.IndexFunc(left, is); i >= 0 {
+			left = slices.Delete(left, i, i+1)
+		} else if slices.ContainsFunc(had, is) {
+			continue
+		}
+		b.Write(line)
+	}
+	for _, a := range left {
+		if !slices.Contains(had, a) { // else the container itself has removed it
+			b.WriteString(hostsLine(a, names))
+		}
+	}
+	return b.Bytes()
 }
 
 // parseExtraHost reads one --add-host.

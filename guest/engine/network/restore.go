@@ -4,15 +4,35 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 )
 
 // Restore takes over what an earlier engine left: it keeps the networks of the running containers, drops every
-// other record, namespace and link, brings the nftables table to exactly the wanted content, and starts the pool.
+// other record, namespace and link, brings the nftables table to exactly the wanted content, and starts the pools.
 func (m *Manager) Restore(ctx context.Context, running []string) error {
+	if err := m.takeOverAll(running); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	boxes := slices.Collect(maps.Values(m.boxes))
+	m.restored = true
+	m.mu.Unlock()
+	for _, b := range boxes {
+		if err := m.repair(ctx, b); err != nil {
+			m.opts.Log.Warn("network: container may be cut off", "container", b.id, "error", err)
+		}
+	}
+	return nil
+}
+
+// takeOverAll does the part of Restore that nobody else may see half of.
+func (m *Manager) takeOverAll(running []string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.restored || m.closed {
@@ -23,10 +43,13 @@ func (m *Manager) Restore(ctx context.Context, running []string) error {
 	}
 	pins, links := map[string]bool{}, map[string]bool{}
 	var list []published
-	for id, ep := range m.endpoints {
-		m.takeOver(id, ep)
-		pins[ep.Pin], links[ep.Link] = true, true
-		list = append(list, ep.published()...)
+	for _, b := range m.boxes {
+		m.takeOver(b)
+		pins[b.Pin] = true
+		for _, ep := range b.Endpoints {
+			links[ep.Link] = true
+		}
+		list = append(list, b.published()...)
 	}
 	if m.pub != nil {
 		list = nil // the host listens, and dials the container's address itself
@@ -40,13 +63,10 @@ func (m *Manager) Restore(ctx context.Context, running []string) error {
 	if err := m.dropLeaked(pins); err != nil {
 		m.opts.Log.Warn("network: namespaces of an earlier run are left behind", "error", err)
 	}
+	m.cleanLinks(links)
 	for _, n := range m.nets {
-		if n.Driver == driverBridge {
-			m.cleanBridge(n, links)
-		}
 		m.startPool(n)
 	}
-	m.restored = true
 	return nil
 }
 
@@ -56,63 +76,103 @@ func (m *Manager) forgetEnded(running []string) error {
 	for _, id := range running {
 		keep[id] = true
 	}
-	for id, ep := range m.endpoints {
-		if keep[id] && m.nets[ep.NetworkID] != nil {
+	for id := range m.boxes {
+		if keep[id] {
 			continue
 		}
-		delete(m.endpoints, id)
-		if err := m.opts.Store.Delete(kindEndpoint, id, false); err != nil {
-			return fmt.Errorf("forget endpoint: %w", err)
+		delete(m.boxes, id)
+		if err := m.opts.Store.Delete(kindBox, id, false); err != nil {
+			return fmt.Errorf("forget endpoints: %w", err)
 		}
 	}
 	return nil
 }
 
-// takeOver books the address and the ports of a running container again. What fails is only noted: the container
+// takeOver books the addresses and the ports of a running container again. What fails is only noted: the container
 // runs, and its traffic goes by the table, not by the socket that holds the port.
-func (m *Manager) takeOver(id string, ep *endpoint) {
-	n := m.nets[ep.NetworkID]
-	log := m.opts.Log.With("container", id)
-	if ep.Addr.IsValid() && !n.ipam.reserve(ep.Addr) {
-		log.Warn("network: address is in use twice or outside the subnet", "address", ep.Addr)
+func (m *Manager) takeOver(b *box) {
+	log := m.opts.Log.With("container", b.id)
+	for _, ep := range b.Endpoints {
+		n := m.nets[ep.NetworkID]
+		if n == nil {
+			log.Warn("network: a running container's network is gone", "network", ep.NetworkID)
+			continue
+		}
+		for _, a := range []struct {
+			addr netip.Addr
+			ipam *ipam
+		}{{ep.Addr, n.ipam4}, {ep.Addr6, n.ipam6}} {
+			if a.addr.IsValid() && (a.ipam == nil || !a.ipam.reserve(a.addr)) {
+				log.Warn("network: address is in use twice or outside the subnet", "address", a.addr)
+			}
+		}
 	}
-	if ep.Pin != "" {
-		if _, err := os.Stat(filepath.Join(m.pins, ep.Pin)); err != nil {
+	if b.Pin != "" {
+		if _, err := os.Stat(filepath.Join(m.pins, b.Pin)); err != nil {
 			log.Warn("network: namespace of a running container is not pinned", "error", err)
 		}
 	}
-	for _, b := range ep.Bindings {
-		if err := m.ports.claim(b, ep.Addr); err != nil {
+	for _, p := range b.Bindings {
+		if err := m.ports.claim(p, b.viaFor(p.shownIP())); err != nil {
 			log.Warn("network: published port is not held", "error", err)
 		}
 		if m.pub != nil {
-			m.pub.keep(b, b.target(ep.Addr))
+			m.pub.keep(p, p.target(b.Via))
 		}
 	}
 }
 
-// cleanBridge deletes ports of the bridge that belong to nobody, and puts those back that fell off it.
-func (m *Manager) cleanBridge(n *netEntry, keep map[string]bool) {
-	ports, err := bridgePorts(n.index)
-	if err != nil {
+// cleanLinks deletes the host's sides of pairs that belong to nobody: those of ours by their group, and whatever else
+// is on one of our bridges.
+func (m *Manager) cleanLinks(keep map[string]bool) {
+	links, err := netlink.LinkList()
+	if err != nil && !interrupted(err) {
 		m.opts.Log.Warn("network: cannot look for links of an earlier run", "error", err)
 		return
 	}
-	for _, p := range ports {
-		if !keep[p.Attrs().Name] {
-			m.drops.Go(func() { _ = netlink.LinkDel(p) }) // may go by itself meanwhile, with its namespace
+	bridges := map[int]bool{}
+	for _, n := range m.nets {
+		if n.index != 0 && !n.Borrowed {
+			bridges[n.index] = true
 		}
 	}
-	for _, ep := range m.endpoints {
-		if ep.NetworkID != n.ID || ep.Link == "" {
+	for _, l := range links {
+		a := l.Attrs()
+		if (l.Type() == "veth" && a.Group == m.linkGroup() || bridges[a.MasterIndex]) && !keep[a.Name] {
+			m.drops.Go(func() { _ = netlink.LinkDel(l) }) // may go by itself meanwhile, with its namespace
+		}
+	}
+}
+
+// repair brings back what a running container has lost or has only half of: links that fell off their bridge, and the
+// way out and the ports of a connect or disconnect that the earlier engine did not finish.
+func (m *Manager) repair(ctx context.Context, b *box) error {
+	if b.Pin == "" {
+		return nil
+	}
+	var errs []error
+	for _, ep := range b.Endpoints {
+		n := m.nets[ep.NetworkID]
+		if n == nil || ep.Link == "" || n.index == 0 {
 			continue
 		}
 		link, err := netlink.LinkByName(ep.Link)
 		if err == nil && link.Attrs().MasterIndex != n.index {
 			err = m.joinBridge(n, link)
 		}
-		if err != nil {
-			m.opts.Log.Warn("network: container is cut off", "link", ep.Link, "error", err)
-		}
+		errs = append(errs, err)
 	}
+	next := b.clone()
+	next.Gateway, next.Gateway6 = "", ""
+	err := m.inside(b.Pin, func(h *netlink.Handle) error { return m.settleGateways(next, h) })
+	if err == nil {
+		err = m.republish(ctx, b, next)
+	}
+	if err == nil && (next.Gateway != b.Gateway || next.Gateway6 != b.Gateway6) {
+		err = m.saveBox(next)
+	}
+	m.mu.Lock()
+	m.boxes[b.id] = next
+	m.mu.Unlock()
+	return errors.Join(append(errs, err)...)
 }

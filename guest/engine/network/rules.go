@@ -10,7 +10,7 @@ import (
 )
 
 // addChains queues all chains and rules of the table.
-func (t *table) addChains(c *nftables.Conn, ports, portsAt *nftables.Set, nets []*netEntry) {
+func (t *table) addChains(c *nftables.Conn, s sets) {
 	chain := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) func(...[]expr.Any) {
 		ch := c.AddChain(&nftables.Chain{Table: t.ref(), Name: name, Type: kind, Hooknum: hook, Priority: prio})
 		return func(parts ...[]expr.Any) {
@@ -27,52 +27,97 @@ func (t *table) addChains(c *nftables.Conn, ports, portsAt *nftables.Set, nets [
 	post := chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	fwd := chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
 
+	raw(ipv4(), inBy(s.bridges), address(daddrOffset, loopback, true), verdict(expr.VerdictDrop))
+	raw(ipv4(), inBy(s.bridges), address(saddrOffset, loopback, true), verdict(expr.VerdictDrop))
+
 	// A neighbour on the LAN can send packets for 127.0.0.1: without this they would reach ports published there.
-	pre(address(daddrOffset, loopback, true), verdict(expr.VerdictReturn))
+	pre(ipv4(), address(daddrOffset, loopback, true), verdict(expr.VerdictReturn))
 	for _, rule := range []func(...[]expr.Any){pre, out} {
-		rule(dnatAt(portsAt))
-		rule(toLocal(), dnat(ports))
+		rule(ipv4(), dnatAt(s.portsAt, false))
+		rule(ipv4(), toLocal(), dnat(s.ports, false))
+		rule(ipv6(), dnatAt(s.ports6At, true))
+		rule(ipv6(), toLocal(), dnat(s.ports6, true))
 	}
-	for _, n := range nets {
-		if n.Driver != driverBridge {
-			continue
-		}
-		raw(iface(expr.MetaKeyIIFNAME, n.Device, true), address(daddrOffset, loopback, true), verdict(expr.VerdictDrop))
-		raw(iface(expr.MetaKeyIIFNAME, n.Device, true), address(saddrOffset, loopback, true), verdict(expr.VerdictDrop))
 
-		// Hairpin: the reply must come back through us to have its address restored.
-		post(iface(expr.MetaKeyOIFNAME, n.Device, true), ctStatusDNAT(), address(saddrOffset, n.Subnet, true), masquerade())
-		post(iface(expr.MetaKeyOIFNAME, n.Device, true), address(saddrOffset, loopback, true), masquerade())
-		post(iface(expr.MetaKeyOIFNAME, n.Device, false), address(saddrOffset, n.Subnet, true), masquerade())
+	// Hairpin: the reply must come back through us to have its address restored. Matching the interface that a packet
+	// came by works here since Linux 5.7.
+	post(inOut(s.within), ctStatusDNAT(), masquerade())
+	// With br_netfilter a frame that only crosses the bridge has no such interface any more.
+	post(fromNowhere(), outBy(s.bridges), ctStatusDNAT(), notOurs(), masquerade())
+	post(inOut(s.within), verdict(expr.VerdictReturn))
+	post(inBy(s.masq), masquerade())
+	post(ipv4(), outBy(s.bridges), address(saddrOffset, loopback, true), masquerade())
 
-		fwd(iface(expr.MetaKeyIIFNAME, n.Device, true), iface(expr.MetaKeyOIFNAME, n.Device, true), verdict(expr.VerdictAccept))
-		fwd(iface(expr.MetaKeyOIFNAME, n.Device, true), ctStateKnown(), verdict(expr.VerdictAccept))
-		fwd(iface(expr.MetaKeyOIFNAME, n.Device, true), ctStatusDNAT(), verdict(expr.VerdictAccept))
-		fwd(iface(expr.MetaKeyOIFNAME, n.Device, true), verdict(expr.VerdictDrop))
-	}
+	fwd(inOut(s.icc), verdict(expr.VerdictAccept))
+	fwd(inBy(s.internal), verdict(expr.VerdictDrop))
+	fwd(outBy(s.internal), verdict(expr.VerdictDrop))
+	fwd(outBy(s.bridges), ctStateKnown(), verdict(expr.VerdictAccept))
+	fwd(outBy(s.bridges), ctStatusDNAT(), verdict(expr.VerdictAccept))
+	fwd(outBy(s.bridges), verdict(expr.VerdictDrop))
 }
 
 // Registers: a match uses reg1; a concatenation fills 4-byte registers from the start of reg1 on.
 const (
-	reg1   = unix.NFT_REG_1
-	reg32b = unix.NFT_REG32_00 + 1
-	reg32c = unix.NFT_REG32_00 + 2
+	reg1 = unix.NFT_REG_1
+	reg2 = unix.NFT_REG_2
 )
 
-// Offsets in the IPv4 header, bytes.
-const saddrOffset, daddrOffset = 12, 16
+// word is the n-th 4-byte register from the start of reg1 on.
+func word(n uint32) uint32 { return unix.NFT_REG32_00 + n }
+
+// Offsets in the IPv4 and the IPv6 header, bytes.
+const saddrOffset, daddrOffset, daddr6Offset = 12, 16, 24
 
 // ipsDNAT is the bit of conntrack's status that says that the destination was rewritten.
 const ipsDNAT = 1 << 5
 
 var loopback = netip.MustParsePrefix("127.0.0.0/8")
 
-func iface(key expr.MetaKey, name string, equal bool) []expr.Any {
-	var padded [unix.IFNAMSIZ]byte
-	copy(padded[:], name)
+// inBy matches packets that came by an interface of the set.
+func inBy(set *nftables.Set) []expr.Any { return lookup(set, expr.MetaKeyIIFNAME) }
+
+// outBy matches packets that leave by an interface of the set.
+func outBy(set *nftables.Set) []expr.Any { return lookup(set, expr.MetaKeyOIFNAME) }
+
+func lookup(set *nftables.Set, key expr.MetaKey) []expr.Any {
 	return []expr.Any{
 		&expr.Meta{Key: key, Register: reg1},
-		&expr.Cmp{Op: cmpOp(equal), Register: reg1, Data: padded[:]},
+		&expr.Lookup{SourceRegister: reg1, SetName: set.Name, SetID: set.ID},
+	}
+}
+
+// inOut matches packets whose two interfaces are a pair of the set.
+func inOut(set *nftables.Set) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIFNAME, Register: reg1},
+		&expr.Meta{Key: expr.MetaKeyOIFNAME, Register: reg2},
+		&expr.Lookup{SourceRegister: reg1, SetName: set.Name, SetID: set.ID},
+	}
+}
+
+// fromNowhere matches packets that came by no interface that is known here: the host's own, and bridged ones.
+func fromNowhere() []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyIIF, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: make([]byte, 4)},
+	}
+}
+
+// notOurs matches packets whose source is no address of this host.
+func notOurs() []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: reg1, FlagSADDR: true, ResultADDRTYPE: true},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+	}
+}
+
+func ipv4() []expr.Any { return protocol(unix.NFPROTO_IPV4) }
+func ipv6() []expr.Any { return protocol(unix.NFPROTO_IPV6) }
+
+func protocol(p byte) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyNFPROTO, Register: reg1},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: []byte{p}},
 	}
 }
 
@@ -115,27 +160,33 @@ func toLocal() []expr.Any {
 }
 
 // dnat sends the packet where the map says for its protocol and port; a port that is not there ends the rule.
-func dnat(m *nftables.Set) []expr.Any {
+func dnat(m *nftables.Set, v6 bool) []expr.Any {
 	return append([]expr.Any{
 		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg1},
-		&expr.Payload{DestRegister: reg32b, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-	}, lookupAndNAT(m)...)
+		&expr.Payload{DestRegister: word(1), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+	}, lookupAndNAT(m, v6)...)
 }
 
 // dnatAt is dnat for the map whose key starts with the host's address.
-func dnatAt(m *nftables.Set) []expr.Any {
+func dnatAt(m *nftables.Set, v6 bool) []expr.Any {
+	addr := &expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: daddrOffset, Len: 4}
+	words := uint32(1)
+	if v6 {
+		addr.Offset, addr.Len, words = daddr6Offset, 16, 4
+	}
 	return append([]expr.Any{
-		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: daddrOffset, Len: 4},
-		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: reg32b},
-		&expr.Payload{DestRegister: reg32c, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
-	}, lookupAndNAT(m)...)
+		addr,
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: word(words)},
+		&expr.Payload{DestRegister: word(words + 1), Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+	}, lookupAndNAT(m, v6)...)
 }
 
-func lookupAndNAT(m *nftables.Set) []expr.Any {
-	return []expr.Any{
-		&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: m.Name, SetID: m.ID},
-		&expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg1, RegProtoMin: reg32b},
+func lookupAndNAT(m *nftables.Set, v6 bool) []expr.Any {
+	nat := &expr.NAT{Type: expr.NATTypeDestNAT, Family: unix.NFPROTO_IPV4, RegAddrMin: reg1, RegProtoMin: word(1)}
+	if v6 {
+		nat.Family, nat.RegProtoMin = unix.NFPROTO_IPV6, word(4)
 	}
+	return []expr.Any{&expr.Lookup{SourceRegister: reg1, DestRegister: reg1, IsDestRegSet: true, SetName: m.Name, SetID: m.ID}, nat}
 }
 
 func masquerade() []expr.Any { return []expr.Any{&expr.Masq{}} }

@@ -8,21 +8,25 @@ import (
 	"sync"
 
 	"github.com/google/nftables"
+	"github.com/google/nftables/binaryutil"
 	"golang.org/x/sys/unix"
 )
 
-// table is our nftables table (family ip, named as the installation):
+// table is our nftables table (family inet, named as the installation):
 //
-//	map ports    { proto . port          : container address . port }   published on every address of the host
+//	set bridges, internal, masq { interface }   our bridges; those of internal networks; those whose traffic is masqueraded
+//	set within, icc { interface . interface }   each bridge with itself; the same for those whose containers may talk
+//	map ports    { proto . port          : container address . port }   published on every IPv4 address of the host
 //	map ports_at { address . proto . port: container address . port }   published on one address
+//	map ports6, ports6_at                                               the same for IPv6
 //	chain raw         prerouting -300   nothing to or from 127.0.0.0/8 comes in by a bridge
-//	chain prerouting  dstnat            the two maps; not for 127.0.0.0/8, which never comes from outside
-//	chain output      dstnat            the two maps, for the host's own connections
-//	chain postrouting srcnat            masquerade what leaves a subnet, comes from loopback, or hairpins
+//	chain prerouting  dstnat            the maps; not for 127.0.0.0/8, which never comes from outside
+//	chain output      dstnat            the maps, for the host's own connections
+//	chain postrouting srcnat            masquerade what leaves by another interface, comes from loopback, or hairpins
 //	chain forward     filter            into a bridge: replies and published ports only; within it: all
 //
-// Publishing a port is one element. A host whose own forward chain drops (Docker's does) still drops: a packet must
-// pass every table.
+// Publishing a port is one element, and a network a few: no rule is ever added. A host whose own forward chain drops
+// (Docker's does) still drops: a packet must pass every table.
 type table struct {
 	name string
 
@@ -70,23 +74,88 @@ func (t *table) closeLocked() {
 func newTable(name string) *table { return &table{name: name} }
 
 func (t *table) ref() *nftables.Table {
-	return &nftables.Table{Family: nftables.TableFamilyIPv4, Name: t.name}
+	return &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
 }
 
 var (
-	hostKey   = nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService)
-	hostAtKey = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
-	destValue = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
+	pairKey    = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeIFName)
+	hostKey    = nftables.MustConcatSetType(nftables.TypeInetProto, nftables.TypeInetService)
+	hostAtKey  = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
+	hostAt6Key = nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeInetProto, nftables.TypeInetService)
+	destValue  = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
+	dest6Value = nftables.MustConcatSetType(nftables.TypeIP6Addr, nftables.TypeInetService)
 )
 
-const mapPorts, mapPortsAt = "ports", "ports_at"
-
-func (t *table) portMap() *nftables.Set {
-	return &nftables.Set{Table: t.ref(), Name: mapPorts, IsMap: true, Concatenation: true, KeyType: hostKey, DataType: destValue}
+// sets are the table's sets and maps.
+type sets struct {
+	bridges, internal, masq, within, icc *nftables.Set
+	ports, portsAt, ports6, ports6At     *nftables.Set
 }
 
-func (t *table) portAtMap() *nftables.Set {
-	return &nftables.Set{Table: t.ref(), Name: mapPortsAt, IsMap: true, Concatenation: true, KeyType: hostAtKey, DataType: destValue}
+func (t *table) sets() sets {
+	set := func(name string, key nftables.SetDatatype, concat bool) *nftables.Set {
+		return &nftables.Set{Table: t.ref(), Name: name, KeyType: key, KeyByteOrder: binaryutil.NativeEndian, Concatenation: concat}
+	}
+	dict := func(name string, key, value nftables.SetDatatype) *nftables.Set {
+		return &nftables.Set{Table: t.ref(), Name: name, IsMap: true, Concatenation: true, KeyType: key, DataType: value}
+	}
+	return sets{
+		bridges: set("bridges", nftables.TypeIFName, false), internal: set("internal", nftables.TypeIFName, false),
+		masq: set("masq", nftables.TypeIFName, false), within: set("within", pairKey, true), icc: set("icc", pairKey, true),
+		ports: dict("ports", hostKey, destValue), portsAt: dict("ports_at", hostAtKey, destValue),
+		ports6: dict("ports6", hostKey, dest6Value), ports6At: dict("ports6_at", hostAt6Key, dest6Value),
+	}
+}
+
+// elements are what sets hold, or are to hold.
+type elements map[*nftables.Set][]nftables.SetElement
+
+// ofNetwork adds what the table knows of a network.
+func (e elements) ofNetwork(s sets, n *netEntry) {
+	one := nftables.SetElement{Key: ifName(n.Device)}
+	two := nftables.SetElement{Key: append(ifName(n.Device), ifName(n.Device)...)}
+	e[s.bridges] = append(e[s.bridges], one)
+	e[s.within] = append(e[s.within], two)
+	if n.Internal {
+		e[s.internal] = append(e[s.internal], one)
+	} else if n.masq {
+		e[s.masq] = append(e[s.masq], one)
+	}
+	if n.icc {
+		e[s.icc] = append(e[s.icc], two)
+	}
+}
+
+// ofPort adds a published port.
+func (e elements) ofPort(s sets, p published) {
+	el, at := p.element()
+	set := s.ports
+	switch {
+	case p.addr.Is6() && at:
+		set = s.ports6At
+	case p.addr.Is6():
+		set = s.ports6
+	case at:
+		set = s.portsAt
+	}
+	e[set] = append(e[set], el)
+}
+
+// each calls op for every set that has elements.
+func (e elements) each(op func(*nftables.Set, []nftables.SetElement) error) error {
+	for set, list := range e {
+		if err := op(set, list); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ifName is an interface's name as the kernel compares it.
+func ifName(name string) []byte {
+	var padded [unix.IFNAMSIZ]byte
+	copy(padded[:], name)
+	return padded[:]
 }
 
 // published is a binding and where it leads.
@@ -95,8 +164,8 @@ type published struct {
 	addr netip.Addr
 }
 
-// element returns the map element for p, and whether it belongs into ports_at. Each part of a concatenation is
-// padded to four bytes.
+// element returns the map element for p, and whether its key names one of the host's addresses. Each part of a
+// concatenation is padded to four bytes.
 func (p published) element() (el nftables.SetElement, at bool) {
 	proto := byte(unix.IPPROTO_TCP)
 	if p.Proto == "udp" {
@@ -115,29 +184,65 @@ func portBytes(port uint16) []byte {
 
 // sync brings the table to exactly this content, in one transaction, so that no packet ever meets half of it.
 func (t *table) sync(nets []*netEntry, list []published) error {
+	s := t.sets()
+	content := elements{}
+	for _, n := range nets {
+		if n.index != 0 {
+			content.ofNetwork(s, n)
+		}
+	}
+	for _, p := range list {
+		content.ofPort(s, p)
+	}
 	return t.transact(func(c *nftables.Conn) error {
 		c.AddTable(t.ref())
 		c.DelTable(t.ref()) // whatever was there; the line before makes it never fail
 		c.AddTable(t.ref())
-		ports, portsAt := t.portMap(), t.portAtMap()
-		all, at := split(list)
-		if err := errors.Join(c.AddSet(ports, all), c.AddSet(portsAt, at)); err != nil {
-			return err
+		for _, set := range []*nftables.Set{s.bridges, s.internal, s.masq, s.within, s.icc, s.ports, s.portsAt, s.ports6, s.ports6At} {
+			if err := addSet(c, set, content[set]); err != nil {
+				return err
+			}
 		}
-		t.addChains(c, ports, portsAt, nets)
+		t.addChains(c, s)
 		return nil
 	})
 }
 
-func split(list []published) (all, at []nftables.SetElement) {
-	for _, p := range list {
-		if el, specific := p.element(); specific {
-			at = append(at, el)
-		} else {
-			all = append(all, el)
+// setBatch is how many elements go into one message: a netlink attribute holds 64 KB.
+const setBatch = 500
+
+func addSet(c *nftables.Conn, set *nftables.Set, list []nftables.SetElement) error {
+	first := list[:min(len(list), setBatch)]
+	if err := c.AddSet(set, first); err != nil {
+		return err
+	}
+	for rest := list[len(first):]; len(rest) > 0; rest = rest[min(len(rest), setBatch):] {
+		if err := c.SetAddElements(set, rest[:min(len(rest), setBatch)]); err != nil {
+			return err
 		}
 	}
-	return all, at
+	return nil
+}
+
+// addNetwork makes a network known. Idempotent.
+func (t *table) addNetwork(n *netEntry) error {
+	e := elements{}
+	e.ofNetwork(t.sets(), n)
+	return t.transact(func(c *nftables.Conn) error { return e.each(c.SetAddElements) })
+}
+
+// removeNetwork forgets a network. Idempotent.
+func (t *table) removeNetwork(n *netEntry) error {
+	e := elements{}
+	e.ofNetwork(t.sets(), n)
+	err := t.transact(func(c *nftables.Conn) error {
+		// Adding first makes the removal of what is not there no error.
+		return errors.Join(e.each(c.SetAddElements), e.each(c.SetDeleteElements))
+	})
+	if errors.Is(err, unix.ENOENT) { // the whole table is gone
+		return nil
+	}
+	return err
 }
 
 // publish adds the elements of list, all or none.
@@ -154,17 +259,13 @@ func (t *table) change(list []published, op func(*nftables.Conn, *nftables.Set, 
 	if len(list) == 0 {
 		return nil
 	}
+	s := t.sets()
+	e := elements{}
+	for _, p := range list {
+		e.ofPort(s, p)
+	}
 	return t.transact(func(c *nftables.Conn) error {
-		all, at := split(list)
-		if len(all) > 0 {
-			if err := op(c, t.portMap(), all); err != nil {
-				return err
-			}
-		}
-		if len(at) > 0 {
-			return op(c, t.portAtMap(), at)
-		}
-		return nil
+		return e.each(func(set *nftables.Set, els []nftables.SetElement) error { return op(c, set, els) })
 	})
 }
 
@@ -184,7 +285,7 @@ func (t *table) foreignDrop() string {
 	if err != nil {
 		return ""
 	}
-	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyIPv4)
+	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyUnspecified)
 	if err != nil {
 		return ""
 	}

@@ -1,0 +1,82 @@
+package network
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+
+	"github.com/containerd/errdefs"
+)
+
+// Options of the bridge driver, by Docker's names.
+const (
+	optName    = "com.docker.network.bridge.name"
+	optICC     = "com.docker.network.bridge.enable_icc"
+	optMasq    = "com.docker.network.bridge.enable_ip_masquerade"
+	optHostIP4 = "com.docker.network.bridge.host_binding_ipv4"
+	optDefault = "com.docker.network.bridge.default_bridge"
+	optInhibit = "com.docker.network.bridge.inhibit_ipv4"
+	optMode4   = "com.docker.network.bridge.gateway_mode_ipv4"
+	optMode6   = "com.docker.network.bridge.gateway_mode_ipv6"
+	optMTU     = "com.docker.network.driver.mtu"
+	optPrefix  = "com.docker.network.container_iface_prefix"
+	optIPv4    = "com.docker.network.enable_ipv4"
+	optIPv6    = "com.docker.network.enable_ipv6"
+)
+
+// bridgeOptions are a bridge network's options, read.
+type bridgeOptions struct {
+	name   string     // "" for one of our choice
+	icc    bool       // containers reach each other
+	masq   bool       // what leaves has the host's address
+	hostIP netip.Addr // where ports are published when nothing else is said
+	mtu    int        // 0 for the default
+	prefix string     // of the interfaces' names inside
+}
+
+// parseBridgeOptions reads the options; what Docker's bridge driver does not know it takes without a word, as Docker.
+func parseBridgeOptions(options map[string]string) (bridgeOptions, error) {
+	o := bridgeOptions{icc: true, masq: true, prefix: "eth"}
+	for name, value := range options {
+		if err := o.set(name, value); err != nil {
+			return o, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("failed to parse %s value: %s (%s)", name, value, err))
+		}
+	}
+	return o, nil
+}
+
+func (o *bridgeOptions) set(name, value string) (err error) {
+	var unused bool
+	switch name {
+	case optName:
+		o.name = value
+	case optICC:
+		o.icc, err = strconv.ParseBool(value)
+	case optMasq:
+		o.masq, err = strconv.ParseBool(value)
+	case optHostIP4:
+		if o.hostIP, err = netip.ParseAddr(value); err != nil {
+			return fmt.Errorf("nil ip")
+		}
+		o.hostIP = o.hostIP.Unmap()
+	case optMTU:
+		if o.mtu, err = strconv.Atoi(value); err == nil && (o.mtu < 0 || o.mtu > 0 && o.mtu < 68 || o.mtu > 65535) {
+			return fmt.Errorf("invalid MTU number: %d", o.mtu)
+		}
+	case optPrefix:
+		if len(value) == 0 || len(value) > 12 {
+			return fmt.Errorf("an interface's prefix has 1 to 12 characters")
+		}
+		o.prefix = value
+	case optDefault, optInhibit, optIPv4, optIPv6:
+		unused, err = strconv.ParseBool(value)
+		if err == nil && unused && (name == optDefault || name == optInhibit) {
+			return fmt.Errorf("naru does not serve it")
+		}
+	case optMode4, optMode6:
+		if value != "nat" {
+			return fmt.Errorf("naru serves the gateway mode nat")
+		}
+	}
+	return err
+}
