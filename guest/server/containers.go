@@ -97,7 +97,7 @@ func stopOptions(r *http.Request) (o container.StopOptions, err error) {
 	if text := q.Get("t"); text != "" {
 		t, err := strconv.Atoi(text)
 		if err != nil {
-			return o, errdefs.ErrInvalidArgument.WithMessage("invalid timeout: " + text)
+			return o, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 		}
 		o.Timeout = &t
 	}
