@@ -25,7 +25,7 @@ var arrows = []struct {
 	{"guest/api", nil},
 	{"guest/server", []string{"guest/api", "guest/engine/*", "guest/keeper/keeperapi", "guest/logfile"}},
 	{"guest/engine/*", []string{"guest/api", "guest/engine/*", "guest/runtime", "guest/cgroup", "guest/ps", "guest/logfile", "guest/keeper/keeperapi"}},
-	{"guest/keeper/keeperapi", nil},
+	{"guest/keeper/keeperapi", []string{"guest/logfile"}}, // how a log is written goes over the wire
 	{"guest/keeper/*", []string{"guest/api", "guest/keeper/*", "guest/logfile"}},
 	{"guest/boot", []string{"guest/api"}},
 	{"guest/*", []string{"guest/*"}},

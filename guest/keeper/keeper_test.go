@@ -120,7 +120,7 @@ func TestManyAttachers(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer one.Close()
-	two, err := k.Attach(t.Context(), "p", keeperapi.Attach{Stdin: true, Stdout: true})
+	two, _, err := k.Attach(t.Context(), "p", keeperapi.Attach{Stdin: true, Stdout: true})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,7 +142,7 @@ func TestManyAttachers(t *testing.T) {
 	if e := k.exit(t, "p"); e.Code != 9 {
 		t.Errorf("exit: %+v", e)
 	}
-	if _, err := k.Attach(t.Context(), "p", keeperapi.Attach{Stdout: true}); !keeperapi.IsNotFound(err) {
+	if _, _, err := k.Attach(t.Context(), "p", keeperapi.Attach{Stdout: true}); !keeperapi.IsNotFound(err) {
 		t.Errorf("attach to an ended process: %v", err)
 	}
 }

@@ -37,8 +37,10 @@ type process struct {
 
 	pumps   sync.WaitGroup
 	drained chan struct{} // closed when all outputs are at their end
+	dead    chan struct{} // closed when the process was reaped
 
-	mu        sync.Mutex // guards all below
+	// mu guards all below, and is held while output goes to the log and into the attachers' queues: one order for all.
+	mu        sync.Mutex
 	attachers []*attacher
 	ended     bool // the process is dead; its outputs may not be at their end
 	closed    bool // no more output goes anywhere
@@ -59,7 +61,7 @@ var chunks = sync.Pool{New: func() any { return new([32 << 10]byte) }}
 
 // pump begins to read the outputs.
 func (p *process) pump() {
-	p.drained = make(chan struct{})
+	p.drained, p.dead = make(chan struct{}), make(chan struct{})
 	p.pumps.Add(len(p.outputs))
 	for _, o := range p.outputs {
 		go p.read(o)
@@ -69,8 +71,11 @@ func (p *process) pump() {
 // read is the goroutine of one output. The last one to end closes drained.
 func (p *process) read(o output) {
 	raw, err := o.file.SyscallConn()
+	pace := newPace(p.dead)
 	for err == nil {
-		err = p.readOnce(o, raw)
+		var n int
+		n, err = p.readOnce(o, raw)
+		pace.after(n)
 	}
 	_ = o.file.Close()
 	p.pumps.Done()
@@ -80,12 +85,10 @@ func (p *process) read(o output) {
 	}
 }
 
-// readOnce waits for output and passes on one chunk. An error is the end: a pipe's EOF, a terminal's EIO when its last
-// user has gone.
-func (p *process) readOnce(o output, raw syscall.RawConn) error {
+// readOnce waits for output and passes on one chunk, of n bytes. An error is the end: a pipe's EOF, a terminal's EIO
+// when its last user has gone.
+func (p *process) readOnce(o output, raw syscall.RawConn) (n int, err error) {
 	var chunk *[32 << 10]byte
-	var n int
-	var err error
 	waitErr := raw.Read(func(fd uintptr) bool {
 		chunk = chunks.Get().(*[32 << 10]byte)
 		for {
@@ -100,32 +103,37 @@ func (p *process) readOnce(o output, raw syscall.RawConn) error {
 		return true
 	})
 	if waitErr != nil {
-		return waitErr
+		return 0, waitErr
 	}
 	defer chunks.Put(chunk)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if n <= 0 {
-		return io.EOF
+		return 0, io.EOF
 	}
 	p.emit(o.stream, chunk[:n])
-	return nil
+	return n, nil
 }
 
-// emit gives output to the log and to all attachers.
+// emit gives output to the log and to all attachers, and then waits for those that the process has to wait for: they
+// keep nobody else from what there is.
 func (p *process) emit(s logfile.Stream, b []byte) {
 	p.mu.Lock()
-	closed, attachers := p.closed, p.attachers
-	p.mu.Unlock()
-	if closed {
+	if p.closed {
+		p.mu.Unlock()
 		return
 	}
 	if p.log != nil {
 		p.log.Write(s, b)
 	}
+	attachers := p.attachers
 	for _, a := range attachers {
-		a.send(s, b)
+		a.add(s, b)
+	}
+	p.mu.Unlock()
+	for _, a := range attachers {
+		a.await()
 	}
 }
 
@@ -141,19 +149,29 @@ func (p *process) attach(a *attacher, in io.Reader, stdin bool) {
 	writer.Wait()
 }
 
-// join makes a hear all output from now on. False when there will be none.
-func (p *process) join(a *attacher) bool {
+// join makes a hear all output from now on; ok is false when there will be none. With mark, a hears exactly what comes
+// behind the place in the log that is returned.
+func (p *process) join(a *attacher, mark bool) (place *logfile.Position, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return false
+		return nil, false
 	}
 	if p.ended {
 		a.loosen()
 	}
+	if mark && p.log != nil {
+		at, partial := p.log.Mark()
+		for s, held := range partial {
+			if len(held) > 0 {
+				a.add(logfile.Stream(s), held)
+			}
+		}
+		place = &at
+	}
 	// A new slice: emit goes through the old one without the lock.
 	p.attachers = append(slices.Clip(p.attachers), a)
-	return true
+	return place, true
 }
 
 func (p *process) detach(a *attacher) {
@@ -200,6 +218,7 @@ func setSize(master *os.File, rows, cols uint16) error {
 
 // conclude is called once, when the process was reaped: it waits for the outputs, closes everything, and records.
 func (p *process) conclude(e end, t *table, log *slog.Logger) {
+	close(p.dead)
 	p.mu.Lock()
 	p.ended = true
 	for _, a := range p.attachers {
@@ -214,6 +233,9 @@ func (p *process) conclude(e end, t *table, log *slog.Logger) {
 		// The readers go on and throw away what comes, so that whoever still holds the pipe is not killed by SIGPIPE.
 	}
 	p.close()
+	if p.log != nil && p.log.Dropped() > 0 {
+		log.Warn("entries of a log were dropped", "id", p.id, "entries", p.log.Dropped())
+	}
 	code, signal := e.code()
 	t.record(p, keeperapi.Exit{ID: p.id, Code: code, Signal: signal, Time: e.when.UTC(), OutputDone: true}, log)
 }

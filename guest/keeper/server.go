@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -124,11 +125,6 @@ func (k *keeper) onProcess(req *keeperapi.Request) error {
 		return err
 	case keeperapi.OpResize:
 		return p.resize(req.Rows, req.Cols)
-	case keeperapi.OpReopen:
-		if p.log == nil {
-			return nil
-		}
-		return p.log.Reopen()
 	}
 	return fmt.Errorf("unknown operation %q", req.Op)
 }
@@ -155,18 +151,53 @@ func (k *keeper) serveAttach(conn *net.UnixConn, in io.Reader, req *keeperapi.Re
 	if req.Attach == nil {
 		return reply(conn, nil, errors.New("attach: no streams are named"))
 	}
+	if req.Attach.Await {
+		return k.serveAwait(conn, in, req)
+	}
 	p, err := k.table.find(req.ID)
 	if err != nil {
 		return reply(conn, nil, err)
 	}
 	a := newAttacher(conn, *req.Attach, p.master != nil)
-	if !p.join(a) {
+	mark, ok := p.join(a, req.Attach.Mark)
+	if !ok {
 		return reply(conn, nil, notFound(req.ID))
 	}
 	info := p.info()
-	err = reply(conn, &keeperapi.Reply{Process: &info}, nil)
+	err = reply(conn, &keeperapi.Reply{Process: &info, Log: mark}, nil)
 	p.attach(a, in, req.Attach.Stdin)
 	return err
+}
+
+// serveAwait serves an attacher whose process is still to be started.
+func (k *keeper) serveAwait(conn *net.UnixConn, in io.Reader, req *keeperapi.Request) error {
+	a := newAttacher(conn, *req.Attach, req.Attach.Framing != keeperapi.FramingFrames)
+	a.patient = true
+	w, err := k.table.await(req.ID, a)
+	if err != nil {
+		return reply(conn, nil, err)
+	}
+	defer k.table.unawait(req.ID, w)
+	if err := reply(conn, &keeperapi.Reply{}, nil); err != nil {
+		return err
+	}
+	gone := make(chan struct{})
+	go func() {
+		defer close(gone)
+		awaitHangup(conn)
+	}()
+	select {
+	case <-gone:
+		return nil
+	case p := <-w.started:
+		_ = conn.SetReadDeadline(time.Unix(1, 0)) // ends awaitHangup, which reads
+		<-gone
+		_ = conn.SetReadDeadline(time.Time{})
+		if p != nil {
+			p.attach(a, in, req.Attach.Stdin)
+		}
+		return nil
+	}
 }
 
 // readRequest reads one JSON line of at most limit bytes. What follows it on the connection comes from in.

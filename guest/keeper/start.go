@@ -29,17 +29,18 @@ func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn, abort 
 	if id == "" || len(s.Args) == 0 || s.PidFile == "" {
 		return nil, nil, errors.New("start: id, args and pidFile are needed")
 	}
-	if err := k.table.reserve(id); err != nil {
+	awaiters, err := k.table.reserve(id)
+	if err != nil {
 		return nil, nil, err
 	}
 	defer func() {
 		if err != nil {
-			k.table.release(id)
+			k.table.release(id, awaiters)
 		}
 	}()
 	p = &process{id: id, durable: s.Durable, stdinOnce: s.StdinOnce, reaper: k.reaper}
 	if s.Log != "" {
-		if p.log, err = logfile.NewWriter(s.Log); err != nil {
+		if p.log, err = logfile.NewWriter(s.Log, s.LogConfig); err != nil {
 			return nil, nil, err
 		}
 		defer func(l *logfile.Writer) {
@@ -50,7 +51,11 @@ func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn, abort 
 	}
 	if s.Attach != nil {
 		a = newAttacher(conn, *s.Attach, s.ConsoleSocket != "")
+		a.patient = true
 		p.attachers = []*attacher{a}
+	}
+	for _, w := range awaiters {
+		p.attachers = append(p.attachers, w.a)
 	}
 	k.reaper.begin()
 	defer k.reaper.finish()
@@ -63,6 +68,9 @@ func (k *keeper) start(id string, s *keeperapi.Start, conn *net.UnixConn, abort 
 		k.table.abandon(id)
 		p.close()
 		return nil, nil, err
+	}
+	for _, w := range awaiters {
+		w.started <- p
 	}
 	return p, a, nil
 }

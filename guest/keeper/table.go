@@ -21,6 +21,7 @@ type table struct {
 
 	mu       sync.Mutex // guards all below
 	starting map[string]bool
+	awaiting map[string][]*awaiter // of starts that were not asked for yet
 	running  map[string]*process
 	ended    map[string]keeperapi.Process // Exit is set
 	watchers map[*watcher]bool
@@ -29,7 +30,7 @@ type table struct {
 
 func newTable(j *journal, exits []keeperapi.Exit) *table {
 	t := &table{
-		journal: j, starting: map[string]bool{}, running: map[string]*process{},
+		journal: j, starting: map[string]bool{}, awaiting: map[string][]*awaiter{}, running: map[string]*process{},
 		ended: map[string]keeperapi.Process{}, watchers: map[*watcher]bool{},
 	}
 	t.changed = sync.NewCond(&t.mu)
@@ -44,24 +45,57 @@ func notFound(id string) error {
 }
 
 // reserve takes an ID for a start. An ID whose exit is known but not forgotten may be used again: that exit is
-// forgotten now.
-func (t *table) reserve(id string) error {
+// forgotten now. Those who await the process are the caller's from here on.
+func (t *table) reserve(id string) ([]*awaiter, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.starting[id] || t.running[id] != nil {
-		return &keeperapi.Error{Class: keeperapi.ClassConflict, Message: "process " + id + " already runs"}
+		return nil, &keeperapi.Error{Class: keeperapi.ClassConflict, Message: "process " + id + " already runs"}
 	}
 	t.starting[id] = true
 	delete(t.ended, id)
 	t.journal.forget(id)
-	return nil
+	awaiters := t.awaiting[id]
+	delete(t.awaiting, id)
+	return awaiters, nil
 }
 
-// release ends a reservation that came to nothing; after put it does nothing.
-func (t *table) release(id string) {
+// release ends a reservation that came to nothing.
+func (t *table) release(id string, awaiters []*awaiter) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.starting, id)
+	for _, w := range awaiters {
+		w.started <- nil
+	}
+}
+
+// awaiter is an attacher that came before its process. started gets the process once, or nil when there will be none.
+type awaiter struct {
+	a       *attacher
+	started chan *process
+}
+
+// await lets a be given to the next process of an ID.
+func (t *table) await(id string, a *attacher) (*awaiter, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.starting[id] || t.running[id] != nil {
+		return nil, &keeperapi.Error{Class: keeperapi.ClassConflict, Message: "process " + id + " already runs"}
+	}
+	w := &awaiter{a, make(chan *process, 1)}
+	t.awaiting[id] = append(t.awaiting[id], w)
+	return w, nil
+}
+
+// unawait forgets an awaiter whose peer has gone.
+func (t *table) unawait(id string, w *awaiter) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	left := slices.DeleteFunc(t.awaiting[id], func(o *awaiter) bool { return o == w })
+	if t.awaiting[id] = left; len(left) == 0 {
+		delete(t.awaiting, id)
+	}
 }
 
 // put makes a reserved ID's process known.

@@ -1,6 +1,9 @@
 package logfile
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
 )
@@ -16,20 +19,65 @@ var plain = func() (t [256]bool) {
 	return t
 }()
 
-// entryTail is what follows the text of each entry of one stream at one time.
-func entryTail(dst []byte, s Stream, now time.Time) []byte {
-	dst = append(dst, `","stream":"`...)
-	dst = append(dst, s.String()...)
-	dst = append(dst, `","time":"`...)
-	dst = now.UTC().AppendFormat(dst, time.RFC3339Nano)
+// encoder makes records. What is the same in all of them is made once.
+type encoder struct {
+	compact bool
+	attrs   []byte    // compact: "k=v,…"
+	middle  [2][]byte // JSON: what is between a record's text and its time
+	// second and date: the records of one second share all of their time but its fraction.
+	second int64
+	date   []byte
+}
+
+func newEncoder(c Config) *encoder {
+	e := &encoder{compact: c.Compact}
+	if c.Compact {
+		e.attrs = compactAttrs(c.Attrs)
+		return e
+	}
+	for s := range e.middle {
+		m := append([]byte(`","stream":"`), Stream(s).String()...)
+		m = append(m, '"')
+		if len(c.Attrs) > 0 {
+			attrs, _ := json.Marshal(c.Attrs) // strings always can be
+			m = append(append(m, `,"attrs":`...), attrs...)
+		}
+		e.middle[s] = append(m, `,"time":"`...)
+	}
+	return e
+}
+
+// append appends one whole record.
+func (e *encoder) append(dst []byte, s Stream, when time.Time, line []byte) []byte {
+	if e.compact {
+		return e.appendCompact(dst, s, when, line)
+	}
+	dst = append(dst, recordHead...)
+	dst = appendText(dst, line)
+	dst = append(dst, e.middle[s]...)
+	dst = e.appendTime(dst, when)
 	return append(dst, '"', '}', '\n')
 }
 
-// appendEntry appends one whole record. tail comes from entryTail: lines that arrived together share it.
-func appendEntry(dst, line, tail []byte) []byte {
-	dst = append(dst, `{"log":"`...)
-	dst = appendText(dst, line)
-	return append(dst, tail...)
+// appendTime is RFC 3339 with as many digits as are needed, as in Docker.
+func (e *encoder) appendTime(dst []byte, t time.Time) []byte {
+	if sec := t.Unix(); e.second != sec || e.date == nil {
+		e.second, e.date = sec, t.UTC().AppendFormat(e.date[:0], "2006-01-02T15:04:05")
+	}
+	dst = append(dst, e.date...)
+	if n := t.Nanosecond(); n > 0 {
+		var digits [9]byte
+		for i := len(digits) - 1; i >= 0; i-- {
+			digits[i] = byte('0' + n%10)
+			n /= 10
+		}
+		end := len(digits)
+		for digits[end-1] == '0' {
+			end--
+		}
+		dst = append(append(dst, '.'), digits[:end]...)
+	}
+	return append(dst, 'Z')
 }
 
 // appendText appends p as the inside of a JSON string. Bytes that are not UTF-8 become U+FFFD, as in Docker.
@@ -74,8 +122,6 @@ func appendEscape(dst []byte, c byte) []byte {
 		return append(dst, '\\', 'n')
 	case '\r':
 		return append(dst, '\\', 'r')
-	case '\t':
-		return append(dst, '\\', 't')
 	}
 	return append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&0xf])
 }
@@ -89,4 +135,17 @@ func cut(p []byte) int {
 		}
 	}
 	return MaxLine
+}
+
+// Attributes are spelled as `docker logs --details` prints them.
+func compactAttrs(attrs map[string]string) []byte { return []byte(AttrsText(attrs)) }
+
+// sortedKeys are in the order in which Docker prints attributes.
+func sortedKeys(attrs map[string]string) []string {
+	keys := make([]string, 0, len(attrs))
+	for k := range attrs {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, strings.Compare)
+	return keys
 }

@@ -28,7 +28,7 @@ func TestFullDisk(t *testing.T) {
 		t.Fatal(err)
 	}
 	path := filepath.Join(dir, "log")
-	w, err := NewWriter(path)
+	w, err := NewWriter(path, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}

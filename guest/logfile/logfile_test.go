@@ -18,7 +18,7 @@ const patience = 30 * time.Second
 
 func write(t *testing.T, path string, chunks ...string) {
 	t.Helper()
-	w, err := NewWriter(path)
+	w, err := NewWriter(path, Config{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,22 +60,24 @@ func TestEncodingIsJSON(t *testing.T) {
 	}
 	for _, text := range []string{"plain\n", "", all.String(), "나루 ✓ \u2028\u2029 <a href=\"x\">&\\\t\r\n", "\xff\xc3", "\x7f\x00"} {
 		now := time.Now()
-		got := appendEntry(nil, []byte(text), entryTail(nil, Stderr, now))
+		got := newEncoder(Config{Attrs: map[string]string{"b": "<\n", "a": `"`}}).append(nil, Stderr, now, []byte(text))
 		want, err := json.Marshal(struct {
-			Log    string    `json:"log"`
-			Stream string    `json:"stream"`
-			Time   time.Time `json:"time"`
-		}{text, "stderr", now.UTC()})
+			Log    string            `json:"log"`
+			Stream string            `json:"stream"`
+			Attrs  map[string]string `json:"attrs"`
+			Time   time.Time         `json:"time"`
+		}{text, "stderr", map[string]string{"a": `"`, "b": "<\n"}, now.UTC()})
 		if err != nil {
 			t.Fatal(err)
 		}
-		// encoding/json has short forms for \b and \f that Docker's encoder lacks.
-		wanted := strings.NewReplacer(`\b`, `\u0008`, `\f`, `\u000c`).Replace(string(want))
+		// encoding/json has short forms for \b, \f and \t that Docker's encoder lacks.
+		wanted := strings.NewReplacer(`\b`, `\u0008`, `\f`, `\u000c`, `\t`, `\u0009`).Replace(string(want))
 		if text != all.String() && string(got) != wanted+"\n" {
 			t.Errorf("encoded %q:\n got %s\nwant %s", text, got, wanted)
 		}
 		var e Entry
-		if _, err := decode(&e, got, nil); err != nil || !e.Time.Equal(now) || string(e.Line) != strings.ToValidUTF8(strings.ToValidUTF8(text, "\ufffd"), "") && !sameRunes(text, e.Line) {
+		d := decoder{attrs: true}
+		if err := d.decode(&e, got); err != nil || e.Attrs["b"] != "<\n" || !e.Time.Equal(now) || string(e.Line) != strings.ToValidUTF8(strings.ToValidUTF8(text, "\ufffd"), "") && !sameRunes(text, e.Line) {
 			t.Errorf("decode %q: %q, %v", text, e.Line, err)
 		}
 	}
@@ -110,8 +112,9 @@ func TestChoices(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	base := time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC)
 	var file []byte
+	enc := newEncoder(Config{})
 	for i := range 5000 {
-		file = appendEntry(file, fmt.Appendf(nil, "%d\n", i), entryTail(nil, Stream(i%2), base.Add(time.Duration(i)*time.Second)))
+		file = enc.append(file, Stream(i%2), base.Add(time.Duration(i)*time.Second), fmt.Appendf(nil, "%d\n", i))
 	}
 	file = append(file, "garbage\n"...)
 	file = append(file, `{"time":"2026-01-02T05:00:00Z","attrs":{"a":"b"},"stream":"stdout","log":"other \u00e9\n"}`+"\n"...)
@@ -131,7 +134,6 @@ func TestChoices(t *testing.T) {
 		"stdout":     {Options{Stdout: true, Tail: All}, 2501, "0\n", "other é\n"},
 		"stderr":     {Options{Stderr: true, Tail: All}, 2500, "1\n", "4999\n"},
 		"bounds":     {Options{Stdout: true, Stderr: true, Tail: All, Since: base.Add(10 * time.Second), Until: base.Add(12 * time.Second)}, 3, "10\n", "12\n"},
-		"stamps":     {Options{Stdout: true, Tail: All, Timestamps: true, Until: base}, 1, "2026-01-02T03:04:05.000000600Z 0\n", "2026-01-02T03:04:05.000000600Z 0\n"},
 	} {
 		got := read(t, path, c.o)
 		if len(got) != c.n || c.n > 0 && (got[0] != c.first || got[c.n-1] != c.last) {
@@ -143,55 +145,66 @@ func TestChoices(t *testing.T) {
 	}
 }
 
-// TestFollow follows a log from before it exists, over a rotation, to the end of its writer.
+// follower follows a log from a goroutine of its own.
+type follower struct {
+	t      *testing.T
+	lines  chan string
+	done   chan struct{}
+	result chan error
+}
+
+func follow(t *testing.T, path string, o Options) *follower {
+	f := &follower{t, make(chan string, 100), make(chan struct{}), make(chan error, 1)}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	t.Cleanup(cancel)
+	r := NewReader(path, o, func(e Entry) error {
+		f.lines <- string(e.Line)
+		return nil
+	})
+	go func() {
+		defer r.Close()
+		f.result <- r.Follow(ctx, f.done)
+	}()
+	return f
+}
+
+func (f *follower) expect(want string) {
+	f.t.Helper()
+	select {
+	case got := <-f.lines:
+		if got != want {
+			f.t.Fatalf("got %q, want %q", got, want)
+		}
+	case err := <-f.result:
+		f.t.Fatalf("ended before %q: %v", want, err)
+	}
+}
+
+// TestFollow follows a log from before it exists to the end of its writer, over a rotation.
 func TestFollow(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	done, lines := make(chan struct{}), make(chan string, 100)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	result := make(chan error, 1)
-	o := Options{Stdout: true, Tail: All, Follow: true, Done: done}
-	go func() {
-		result <- Read(ctx, path, o, func(e Entry) error {
-			lines <- string(e.Line)
-			return nil
-		})
-	}()
-	expect := func(want string) {
-		t.Helper()
-		select {
-		case got := <-lines:
-			if got != want {
-				t.Fatalf("got %q, want %q", got, want)
-			}
-		case err := <-result:
-			t.Fatalf("ended before %q: %v", want, err)
-		}
-	}
-	w, err := NewWriter(path)
+	f := follow(t, path, Options{Stdout: true, Tail: All})
+	w, err := NewWriter(path, Config{MaxSize: 200, MaxFiles: 2})
 	if err != nil {
 		t.Fatal(err)
 	}
 	w.Write(Stdout, []byte("a\nb"))
-	expect("a\n")
+	f.expect("a\n")
 	w.Write(Stdout, []byte("c\n"))
-	expect("bc\n")
-	if err := os.Rename(path, path+".1"); err != nil {
-		t.Fatal(err)
-	}
-	w.Write(Stdout, []byte("old\n"))
-	if err := w.Reopen(); err != nil {
-		t.Fatal(err)
-	}
-	w.Write(Stdout, []byte("new\nend"))
-	expect("old\n")
-	expect("new\n")
+	f.expect("bc\n")
+	w.Write(Stdout, []byte("fills the file\n"))
+	w.Write(Stdout, []byte("next\nend"))
+	f.expect("fills the file\n")
+	f.expect("next\n")
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	expect("end")
-	close(done)
-	if err := <-result; err != nil {
+	f.expect("end")
+	close(f.done)
+	if err := <-f.result; err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(path + ".1"); err != nil {
 		t.Error(err)
 	}
 }
@@ -200,13 +213,15 @@ func TestFollowEnds(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
 	write(t, path, "x\n")
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	err := Read(ctx, path, Options{Stdout: true, Tail: All, Follow: true}, func(Entry) error { cancel(); return nil })
-	if !errors.Is(err, context.Canceled) {
+	r := NewReader(path, Options{Stdout: true, Tail: All}, func(Entry) error { cancel(); return nil })
+	defer r.Close()
+	if err := r.Follow(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
-	o := Options{Stdout: true, Tail: All, Follow: true, Until: time.Now().Add(50 * time.Millisecond)}
-	if got := read(t, path, o); len(got) != 1 {
-		t.Errorf("until: %q", got)
+	f := follow(t, path, Options{Stdout: true, Tail: All, Until: time.Now().Add(50 * time.Millisecond)})
+	f.expect("x\n")
+	if err := <-f.result; err != nil {
+		t.Errorf("until: %v", err)
 	}
 	stop := errors.New("enough")
 	if err := Read(t.Context(), path, everything, func(Entry) error { return stop }); !errors.Is(err, stop) {
@@ -236,7 +251,7 @@ func BenchmarkWrite(b *testing.B) {
 	line := []byte(strings.Repeat("0123456789", 10)[:99] + "\n")
 	chunk := bytes.Repeat(line, 327)
 	path := filepath.Join(b.TempDir(), "log")
-	w, err := NewWriter(path)
+	w, err := NewWriter(path, Config{})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -261,7 +276,7 @@ func BenchmarkWrite(b *testing.B) {
 // BenchmarkRead measures reading such a log whole.
 func BenchmarkRead(b *testing.B) {
 	path := filepath.Join(b.TempDir(), "log")
-	w, err := NewWriter(path)
+	w, err := NewWriter(path, Config{})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -6,25 +6,53 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"time"
 )
 
-// Read delivers the entries of the log at path that o asks for, oldest first, and returns when there are no more, or,
-// with o.Follow, when the log's writer has ended (o.Done), o.Until has passed or ctx ends. An error of deliver stops
-// it and is returned. A missing log is fs.ErrNotExist unless followed. Lines that are not log entries, such as half of
-// one that a full disk left, are passed over.
+// Reader reads a log forward, over all of its files. Not safe for concurrent use.
+type Reader struct {
+	path    string
+	o       Options
+	deliver func(Entry) error
+	dec     decoder
+	since   bool // the first entry at or after Options.Since is still to come
+
+	now    *part  // the file that is being read, nil before the first
+	offset int64  // of the next byte to read from it
+	block  []byte // what is read at once lands here
+	held   []byte // the beginning of a line whose end was not read yet
+}
+
+// blockSize is what is read at once, in bytes.
+const blockSize = 64 << 10
+
+// NewReader returns a Reader of the log at path, which need not exist yet. It gives what o asks for to deliver, oldest
+// first; an error of that ends the reading and is returned. Lines that are not log entries, such as half of one that a
+// full disk left, are passed over. The caller closes it.
+func NewReader(path string, o Options, deliver func(Entry) error) *Reader {
+	return &Reader{
+		path: path, o: o, deliver: deliver, dec: decoder{attrs: o.Attrs}, since: !o.Since.IsZero(),
+		block: make([]byte, blockSize),
+	}
+}
+
+// Close closes the files.
+func (r *Reader) Close() {
+	if r.now != nil {
+		r.now.close()
+		r.now = nil
+	}
+}
+
+// Read delivers what is in the log at the time of the call. A missing log is fs.ErrNotExist.
 func Read(ctx context.Context, path string, o Options, deliver func(Entry) error) error {
-	r := &reader{path: path, o: o, deliver: deliver}
-	defer r.close()
-	if o.Follow {
-		return r.follow(ctx)
+	r := NewReader(path, o, deliver)
+	defer r.Close()
+	err := r.begin(ctx)
+	if err == nil {
+		err = r.drain(ctx, r.now.info.Size(), true)
 	}
-	if err := r.open(); err != nil {
-		return err
-	}
-	return ignoreStop(r.drain(ctx, true))
+	return ignoreStop(err)
 }
 
 // errStop ends the reading early: Until has passed.
@@ -37,92 +65,131 @@ func ignoreStop(err error) error {
 	return err
 }
 
-// blockSize is what is read at once, in bytes.
-const blockSize = 64 << 10
-
-// reader reads one log file forward and keeps the bytes of an unfinished last line.
-type reader struct {
-	path    string
-	o       Options
-	deliver func(Entry) error
-
-	file    *os.File
-	offset  int64  // of the next byte to read from file
-	block   []byte // what is read at once lands here
-	held    []byte // the beginning of a line whose end was not read yet
-	scratch []byte // the decoded text
-	stamped []byte // the text with its timestamp
-}
-
-func (r *reader) close() {
-	if r.file != nil {
-		_ = r.file.Close()
-	}
-}
-
-// open opens the log and stands at the first entry of the wanted tail.
-func (r *reader) open() error {
-	f, err := os.Open(r.path)
-	if err != nil {
-		return fmt.Errorf("open log: %w", err)
-	}
-	r.file = f
-	if r.block == nil {
-		r.block = make([]byte, blockSize)
-	}
-	if r.o.Tail < 0 {
-		return nil
-	}
-	size, err := f.Seek(0, io.SeekEnd)
-	if err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	r.offset, err = tailOffset(f, size, r.o.Tail, r.block)
-	return err
-}
-
-// tailOffset is where the last n lines of the first size bytes begin. It reads backwards, block by block, and only as
-// far as it must. An unfinished line at the end does not count: it comes in addition.
-func tailOffset(f io.ReaderAt, size int64, n int, block []byte) (int64, error) {
-	end := size
-	for end > 0 {
-		from := max(0, end-int64(len(block)))
-		p := block[:end-from]
-		if _, err := f.ReadAt(p, from); err != nil {
-			return 0, fmt.Errorf("read log: %w", err)
+// CatchUp delivers everything between where the Reader stands and end, which lies in the log's present or next files.
+// Nil is all that there is now.
+func (r *Reader) CatchUp(ctx context.Context, end *Position) error {
+	if r.now == nil {
+		if err := r.begin(ctx); err != nil {
+			return ignoreStop(err)
 		}
-		for {
-			i := bytes.LastIndexByte(p, '\n')
-			if i < 0 {
-				break
-			}
-			if n == 0 {
-				return from + int64(i) + 1, nil
-			}
-			n--
-			p = p[:i]
-		}
-		end = from
 	}
-	return 0, nil
+	return ignoreStop(r.catchUp(ctx, end, false))
 }
 
-// drain delivers all whole lines up to the present end of the file. At the end of a log that is complete an
-// unfinished line is delivered too when it can be read.
-func (r *reader) drain(ctx context.Context, complete bool) error {
+// noEnd is drain's limit when there is none.
+const noEnd = 1<<63 - 1
+
+func (r *Reader) catchUp(ctx context.Context, end *Position, complete bool) error {
+	for {
+		if end != nil && inode(r.now.info) == end.Inode {
+			return r.drain(ctx, end.Offset, false)
+		}
+		moved, err := r.moved() // asked first: what has moved away does not grow
+		if err != nil {
+			return err
+		}
+		if r.now.packed {
+			err = r.unpack(ctx)
+		} else {
+			err = r.drain(ctx, noEnd, complete || moved)
+		}
+		if err != nil || !moved {
+			return err
+		}
+		next, err := r.successor()
+		if err != nil {
+			return err
+		}
+		r.enter(next)
+	}
+}
+
+// begin reads the older files as far as they are wanted, and stands in the current one.
+func (r *Reader) begin(ctx context.Context) error {
+	current, err := openPart(r.path, 0)
+	if err != nil {
+		return err
+	}
+	before, err := r.plan(current)
+	if err == nil {
+		err = r.readAll(ctx, before)
+	}
+	if err != nil {
+		current.close()
+		return err
+	}
+	r.enter(current)
+	return nil
+}
+
+// enter makes p the file that is read.
+func (r *Reader) enter(p *part) {
+	r.Close()
+	r.now, r.offset, r.held = p, p.offset, r.held[:0]
+}
+
+// readAll reads files that do not grow, and closes them.
+func (r *Reader) readAll(ctx context.Context, parts []*part) (err error) {
+	for i, p := range parts {
+		r.enter(p)
+		if p.packed {
+			err = r.unpack(ctx)
+		} else {
+			err = r.drain(ctx, noEnd, true)
+		}
+		if err != nil {
+			closeAll(parts[i+1:])
+			return err
+		}
+	}
+	return nil
+}
+
+// moved tells whether the path is another file by now. A log that was cut short is read from its beginning.
+func (r *Reader) moved() (bool, error) {
+	own, err := r.now.file.Stat()
+	if err != nil {
+		return false, fmt.Errorf("read log: %w", err)
+	}
+	if own.Size() < r.offset && !r.now.packed {
+		r.offset, r.held = 0, r.held[:0]
+	}
+	now, err := os.Stat(r.path)
+	return err == nil && !os.SameFile(own, now), nil
+}
+
+// successor is the file that came after the one that is read: of all newer ones, the oldest.
+func (r *Reader) successor() (*part, error) {
+	current, err := openPart(r.path, 0)
+	if err != nil {
+		return nil, err
+	}
+	found, err := older(r.path, current, r.now.same)
+	if err != nil {
+		current.close()
+		return nil, err
+	}
+	between := append([]*part{current}, found...)
+	next := len(between) - 1
+	closeAll(between[:next])
+	return between[next], nil
+}
+
+// drain delivers all whole lines up to the present end of the file, or up to limit. At the end of a log that is
+// complete an unfinished line is delivered too when it can be read.
+func (r *Reader) drain(ctx context.Context, limit int64, complete bool) error {
 	for ctx.Err() == nil {
-		n, err := r.file.ReadAt(r.block, r.offset)
+		block := r.block[:min(int64(len(r.block)), max(0, limit-r.offset))]
+		n, err := 0, io.EOF
+		if len(block) > 0 {
+			n, err = r.now.file.ReadAt(block, r.offset)
+		}
 		r.offset += int64(n)
-		if err := r.split(r.block[:n]); err != nil {
+		if err := r.split(block[:n]); err != nil {
 			return err
 		}
 		if err == io.EOF {
-			if complete && len(r.held) > 0 {
-				last := r.held
-				r.held = nil
-				return r.line(last)
-			}
-			return nil
+			return r.rest(complete)
 		}
 		if err != nil {
 			return fmt.Errorf("read log: %w", err)
@@ -131,7 +198,48 @@ func (r *reader) drain(ctx context.Context, complete bool) error {
 	return ctx.Err()
 }
 
-func (r *reader) split(p []byte) error {
+// rest is the end of a file.
+func (r *Reader) rest(complete bool) error {
+	if !complete || len(r.held) == 0 {
+		return nil
+	}
+	last := r.held
+	r.held = nil
+	return r.line(last)
+}
+
+// unpack delivers a packed file.
+func (r *Reader) unpack(ctx context.Context) error {
+	text, err := r.now.text()
+	if err != nil {
+		return err
+	}
+	skip := r.now.skip
+	for ctx.Err() == nil {
+		n, err := text.Read(r.block)
+		p := r.block[:n]
+		for ; skip > 0 && len(p) > 0; skip-- {
+			i := bytes.IndexByte(p, '\n')
+			if i < 0 {
+				p = nil
+				break
+			}
+			p = p[i+1:]
+		}
+		if err := r.split(p); err != nil {
+			return err
+		}
+		if err == io.EOF {
+			return r.rest(true)
+		}
+		if err != nil {
+			return fmt.Errorf("read log: %w", err)
+		}
+	}
+	return ctx.Err()
+}
+
+func (r *Reader) split(p []byte) error {
 	for {
 		i := bytes.IndexByte(p, '\n')
 		if i < 0 {
@@ -152,88 +260,20 @@ func (r *reader) split(p []byte) error {
 }
 
 // line delivers one line of the file if it is wanted.
-func (r *reader) line(line []byte) error {
+func (r *Reader) line(line []byte) error {
 	var e Entry
-	var err error
-	if r.scratch, err = decode(&e, line, r.scratch); err != nil {
+	if r.dec.decode(&e, line) != nil {
 		return nil // not an entry: half of one, or somebody else's line
 	}
-	if e.Time.Before(r.o.Since) {
+	if r.since && e.Time.Before(r.o.Since) {
 		return nil
 	}
+	r.since = false // as in Docker: times need not be in order
 	if !r.o.Until.IsZero() && e.Time.After(r.o.Until) {
 		return errStop
 	}
 	if e.Stream == Stdout && !r.o.Stdout || e.Stream == Stderr && !r.o.Stderr {
 		return nil
 	}
-	if r.o.Timestamps {
-		r.stamped = append(e.Time.AppendFormat(r.stamped[:0], TimeFormat), ' ')
-		r.stamped = append(r.stamped, e.Line...)
-		e.Line = r.stamped
-	}
 	return r.deliver(e)
-}
-
-// follow reads on as the log grows. The watch is set before the reading, so that no change falls in between.
-func (r *reader) follow(ctx context.Context) error {
-	w, err := newWatch(r.path)
-	if err != nil {
-		return err
-	}
-	defer w.close()
-	defer w.wakeOn(ctx, r.o.Done)()
-	for {
-		complete := isDone(r.o.Done)
-		if err := r.step(ctx, complete); err != nil || complete {
-			return ignoreStop(err)
-		}
-		if !r.o.Until.IsZero() && !time.Now().Before(r.o.Until) {
-			return nil
-		}
-		if isDone(r.o.Done) {
-			continue
-		}
-		if err := w.wait(r.o.Until); err != nil {
-			return err
-		}
-	}
-}
-
-// step delivers what there is now. A log that was moved away and made anew is read to its end, then the new one from
-// its beginning; one that was cut short is read from its beginning.
-func (r *reader) step(ctx context.Context, complete bool) error {
-	if r.file == nil {
-		err := r.open()
-		if errors.Is(err, fs.ErrNotExist) {
-			return ctx.Err()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	own, err := r.file.Stat()
-	if err != nil {
-		return fmt.Errorf("read log: %w", err)
-	}
-	if own.Size() < r.offset {
-		r.offset, r.held = 0, r.held[:0]
-	}
-	now, err := os.Stat(r.path)
-	moved := err == nil && !os.SameFile(own, now)
-	if err := r.drain(ctx, complete || moved); err != nil || !moved {
-		return err
-	}
-	r.close()
-	r.file, r.offset, r.o.Tail = nil, 0, All
-	return r.step(ctx, complete)
-}
-
-func isDone(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
 }

@@ -19,8 +19,10 @@ type watch struct {
 	name string
 	buf  []byte
 
-	mu    sync.Mutex // guards woken
-	woken bool       // the context or Done ended: never sleep again
+	wake chan struct{} // closed when the context or done ended: never sleep again
+
+	mu    sync.Mutex // guards woken, which says the same
+	woken bool
 }
 
 func newWatch(path string) (*watch, error) {
@@ -33,7 +35,7 @@ func newWatch(path string) (*watch, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("follow log: %w", &os.PathError{Op: "watch", Path: filepath.Dir(path), Err: err})
 	}
-	return &watch{file: os.NewFile(uintptr(fd), "inotify"), name: filepath.Base(path), buf: make([]byte, 4096)}, nil
+	return &watch{file: os.NewFile(uintptr(fd), "inotify"), name: filepath.Base(path), buf: make([]byte, 4096), wake: make(chan struct{})}, nil
 }
 
 func (w *watch) close() { _ = w.file.Close() }
@@ -52,9 +54,20 @@ func (w *watch) wakeOn(ctx context.Context, done <-chan struct{}) (stop func()) 
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.woken = true
+		close(w.wake)
 		_ = w.file.SetReadDeadline(time.Unix(1, 0))
 	}()
 	return func() { close(quit); <-ended }
+}
+
+// sleep waits for a moment, or until woken.
+func (w *watch) sleep(d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.wake:
+	}
 }
 
 // wait returns when the log may have changed, at the time until (unless zero), or when woken.

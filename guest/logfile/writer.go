@@ -2,8 +2,6 @@ package logfile
 
 import (
 	"bytes"
-	"fmt"
-	"os"
 	"sync"
 	"time"
 )
@@ -15,13 +13,15 @@ import (
 // A log must never stop the process it belongs to: what cannot be written (a full disk) is dropped and counted, and
 // the next write is tried again.
 type Writer struct {
-	path string
+	enc   *encoder // used with mu held
+	files *appender
+	ring  *ring // nil when a Write waits for the disk
 
 	mu      sync.Mutex // guards all below
-	file    *os.File
-	partial [2][]byte // of each stream, the line that has no newline yet
-	torn    bool      // the file may end in half a record
-	dropped uint64
+	closed  bool
+	partial [2][]byte    // of each stream, the line that has no newline yet
+	began   [2]time.Time // of each stream, when the first piece of a long line was written; zero in between
+	last    time.Time    // of the last record
 }
 
 // buffers hold encoded records while a Write runs.
@@ -31,27 +31,16 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 64<<10); return &
 const maxPooled = 256 << 10
 
 // NewWriter opens the log at path for appending and makes it (mode 0640) when there is none.
-func NewWriter(path string) (*Writer, error) {
-	w := &Writer{path: path}
-	if err := w.open(); err != nil {
+func NewWriter(path string, c Config) (*Writer, error) {
+	files, err := openAppender(path, c)
+	if err != nil {
 		return nil, err
 	}
+	w := &Writer{enc: newEncoder(c), files: files}
+	if c.Buffer > 0 {
+		w.ring = newRing(c.Buffer, files)
+	}
 	return w, nil
-}
-
-// open opens path; a record that a power cut or kill left unfinished is closed off by a newline on the next write.
-func (w *Writer) open() error {
-	f, err := os.OpenFile(w.path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o640)
-	if err != nil {
-		return fmt.Errorf("open log: %w", err)
-	}
-	w.file, w.torn = f, false
-	if info, err := f.Stat(); err == nil && info.Size() > 0 {
-		var last [1]byte
-		_, err := f.ReadAt(last[:], info.Size()-1)
-		w.torn = err != nil || last[0] != '\n'
-	}
-	return nil
 }
 
 // Write logs what a process wrote to stream s. Lines are recorded when their newline arrives; a line without one is
@@ -62,12 +51,11 @@ func (w *Writer) Write(s Stream, p []byte) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
+	if w.closed {
 		return
 	}
 	bp := buffers.Get().(*[]byte)
-	var stamp [80]byte
-	tail := entryTail(stamp[:0], s, time.Now())
+	now := time.Now()
 	out := (*bp)[:0]
 	for len(p) > 0 {
 		line, whole := p, false
@@ -75,7 +63,7 @@ func (w *Writer) Write(s Stream, p []byte) {
 			line, whole = p[:i+1], true
 		}
 		p = p[len(line):]
-		out = w.line(out, s, line, whole, tail)
+		out = w.line(out, s, line, whole, now)
 	}
 	w.put(out)
 	if cap(out) <= maxPooled {
@@ -85,7 +73,7 @@ func (w *Writer) Write(s Stream, p []byte) {
 }
 
 // line appends the records that line completes to out, and keeps the rest.
-func (w *Writer) line(out []byte, s Stream, line []byte, whole bool, tail []byte) []byte {
+func (w *Writer) line(out []byte, s Stream, line []byte, whole bool, now time.Time) []byte {
 	held := w.partial[s]
 	if len(held) > 0 {
 		held = append(held, line...)
@@ -93,65 +81,79 @@ func (w *Writer) line(out []byte, s Stream, line []byte, whole bool, tail []byte
 	}
 	for len(line) > MaxLine+1 || len(line) == MaxLine+1 && !whole {
 		n := cut(line)
-		out = appendEntry(out, line[:n], tail)
+		out = w.record(out, s, line[:n], now, false)
 		line = line[n:]
 	}
 	if whole {
 		w.partial[s] = nil
-		return appendEntry(out, line, tail)
+		return w.record(out, s, line, now, true)
 	}
 	w.partial[s] = append(held[:0], line...)
 	return out
 }
 
-// put writes whole records. After an error it takes back what was written of them, so that the file never holds half
-// a record, and drops them.
+// record appends one record. All pieces of a line have the time of the first, as in Docker, but for the nanosecond
+// by which stamp tells them apart.
+func (w *Writer) record(out []byte, s Stream, line []byte, now time.Time, last bool) []byte {
+	when := now
+	if began := &w.began[s]; !began.IsZero() {
+		when = *began
+	} else if !last {
+		*began = now
+	}
+	if last {
+		w.began[s] = time.Time{}
+		when = w.stamp(when)
+	} else {
+		w.began[s] = w.stamp(when)
+		when = w.began[s]
+	}
+	return w.enc.append(out, s, when, line)
+}
+
+// clockStep is how far the clock may go back and still be taken for the jitter that stamp hides.
+const clockStep = time.Second
+
+// stamp makes times of records unique: lines that arrive together differ by a nanosecond. Readers tell files, and
+// clients that connect again the lines that they know, by that.
+func (w *Writer) stamp(t time.Time) time.Time {
+	t = t.Round(0)
+	if back := w.last.Sub(t); back >= 0 && back < clockStep {
+		t = w.last.Add(1)
+	}
+	w.last = t
+	return t
+}
+
+// put takes whole records.
 func (w *Writer) put(records []byte) {
-	if len(records) == 0 {
-		return
-	}
-	if w.torn {
-		if _, err := w.file.Write([]byte{'\n'}); err != nil {
-			w.dropped++
-			return
-		}
-		w.torn = false
-	}
-	n, err := w.file.Write(records)
-	if err == nil {
-		return
-	}
-	w.dropped += uint64(bytes.Count(records[n:], []byte{'\n'}))
-	if n == 0 || records[n-1] == '\n' {
-		return
-	}
-	w.torn = true
-	half := int64(n - 1 - bytes.LastIndexByte(records[:n], '\n'))
-	if info, err := w.file.Stat(); err == nil && info.Size() >= half {
-		w.torn = w.file.Truncate(info.Size()-half) != nil
+	switch {
+	case len(records) == 0:
+	case w.ring != nil:
+		w.ring.add(records)
+	default:
+		w.files.write(records)
 	}
 }
 
 // Dropped is the number of entries that could not be written.
 func (w *Writer) Dropped() uint64 {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.dropped
+	n := w.files.lost()
+	if w.ring != nil {
+		n += w.ring.lost()
+	}
+	return n
 }
 
-// Reopen opens the path again, after whoever rotates the log has moved the file away.
-func (w *Writer) Reopen() error {
+// Mark tells where the next record will be, and hands over the lines of both streams that have no newline yet: they
+// are in no record. With a Buffer the place is that of what was written so far.
+func (w *Writer) Mark() (p Position, partial [2][]byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
-		return os.ErrClosed
+	for s, held := range w.partial {
+		partial[s] = bytes.Clone(held)
 	}
-	old, torn := w.file, w.torn
-	if err := w.open(); err != nil {
-		w.file, w.torn = old, torn
-		return err
-	}
-	return old.Close()
+	return w.files.position(), partial
 }
 
 // Close records the lines that never got their newline and closes the file. Writes after it are dropped; closing
@@ -159,17 +161,20 @@ func (w *Writer) Reopen() error {
 func (w *Writer) Close() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.file == nil {
+	if w.closed {
 		return nil
 	}
+	w.closed = true
 	var out []byte
 	for s, held := range w.partial {
 		if len(held) > 0 {
-			out = appendEntry(out, held, entryTail(nil, Stream(s), time.Now()))
+			out = w.record(out, Stream(s), held, time.Now(), true)
 		}
 	}
+	w.partial = [2][]byte{}
 	w.put(out)
-	err := w.file.Close()
-	w.file, w.partial = nil, [2][]byte{}
-	return err
+	if w.ring != nil {
+		w.ring.close()
+	}
+	return w.files.close()
 }

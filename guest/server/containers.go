@@ -31,6 +31,7 @@ func containerRoutes(m *container.Manager) []route {
 		{"POST", "/containers/{id:*}/rename", h.rename},
 		{"POST", "/containers/{id:*}/resize", h.resize},
 		{"POST", "/containers/{id:*}/attach", h.attach},
+		{"GET", "/containers/{id:*}/attach/ws", h.attachWebSocket},
 		{"GET", "/containers/{id:*}/logs", h.logs},
 		{"GET", "/containers/{id:*}/top", h.top},
 		{"GET", "/containers/{id:*}/stats", h.stats},

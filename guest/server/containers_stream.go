@@ -1,12 +1,14 @@
 package server
 
 import (
+	"cmp"
 	"io"
 	"net/http"
 	"strconv"
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types"
 
 	"naru/guest/engine/container"
 	"naru/guest/logfile"
@@ -22,7 +24,7 @@ func (h containerHandlers) attach(w http.ResponseWriter, r *http.Request, vars m
 		Stream: boolValue(r, "stream"), Logs: boolValue(r, "logs"), DetachKeys: r.URL.Query().Get("detachKeys"),
 	}
 	return h.m.Attach(r.Context(), vars["id"], o, func() (container.Stream, error) {
-		return opened(hijack(w, r, streamType(r, tty)))
+		return opened(hijack(w, r, hijackType(r, tty)))
 	})
 }
 
@@ -39,18 +41,22 @@ func (h containerHandlers) logs(w http.ResponseWriter, r *http.Request, vars map
 	if err != nil {
 		return err
 	}
+	jsonType, err := jsonLogType(r)
+	if err != nil {
+		return err
+	}
+	if jsonType != "" {
+		o.JSON = func(w io.Writer) func(any) error { return jsonStreamEncoder(w, jsonType) }
+	}
 	log, err := h.m.Logs(vars["id"], o)
 	if err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", streamType(r, log.Tty))
+	w.Header().Set("Content-Type", cmp.Or(jsonType, streamType(r, log.Tty)))
 	w.WriteHeader(http.StatusOK)
-	out := io.Writer(w)
-	if o.Follow {
-		_ = http.NewResponseController(w).Flush()
-		out = newFlusher(w)
-	}
-	_ = log.Write(r.Context(), out) // the head is sent; what is left is to end early
+	rc := http.NewResponseController(w)
+	_ = rc.Flush()                          // a client that follows wants the head at once
+	_ = log.Write(r.Context(), w, rc.Flush) // the head is sent; what is left is to end early
 	return nil
 }
 
@@ -58,7 +64,10 @@ func logOptions(r *http.Request) (o container.LogOptions, err error) {
 	q := r.URL.Query()
 	o = container.LogOptions{
 		Stdout: boolValue(r, "stdout"), Stderr: boolValue(r, "stderr"), Follow: boolValue(r, "follow"),
-		Timestamps: boolValue(r, "timestamps"), Tail: logfile.All,
+		Timestamps: boolValue(r, "timestamps"), Details: boolValue(r, "details"), Tail: logfile.All,
+	}
+	if !o.Stdout && !o.Stderr {
+		return o, errdefs.ErrInvalidArgument.WithMessage("must specify at least one of 'stdout' or 'stderr'")
 	}
 	if text := q.Get("tail"); text != "" && text != "all" {
 		// As Docker: what is no number means all.
@@ -73,4 +82,20 @@ func logOptions(r *http.Request) (o container.LogOptions, err error) {
 		}
 	}
 	return o, nil
+}
+
+// jsonLogType is the media type of a log as a stream of objects, "" when it is wanted as text. There is such a form
+// since API 1.54.
+func jsonLogType(r *http.Request) (string, error) {
+	if lessVersion(requestVersion(r), "1.54") {
+		return "", nil
+	}
+	asked := acceptedType(r.Header.Values("Accept"), jsonStreamTypes)
+	switch format := r.URL.Query().Get("format"); format {
+	case "json":
+		return cmp.Or(asked, types.MediaTypeNDJSON), nil
+	case "":
+		return asked, nil
+	}
+	return "", errdefs.ErrInvalidArgument.WithMessage("unsupported log format")
 }

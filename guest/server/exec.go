@@ -3,7 +3,6 @@ package server
 import (
 	"net/http"
 
-	"github.com/containerd/errdefs"
 	containertypes "github.com/moby/moby/api/types/container"
 
 	"naru/guest/engine/container"
@@ -27,6 +26,9 @@ func (h execHandlers) create(w http.ResponseWriter, r *http.Request, vars map[st
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
+	if lessVersion(requestVersion(r), "1.42") {
+		req.ConsoleSize = nil
+	}
 	id, err := h.m.ExecCreate(vars["id"], req)
 	if err != nil {
 		return err
@@ -39,16 +41,15 @@ func (h execHandlers) start(w http.ResponseWriter, r *http.Request, vars map[str
 	if err := readJSON(w, r, &req); err != nil {
 		return err
 	}
-	tty, err := h.m.ExecTty(vars["id"])
-	if err != nil {
+	if err := h.m.ExecStartable(vars["id"]); err != nil {
 		return err
 	}
-	if req.ConsoleSize != nil && !tty {
-		return errdefs.ErrInvalidArgument.WithMessage("console size is only supported when TTY is enabled")
+	if !req.Tty || lessVersion(requestVersion(r), "1.42") { // as in Docker it is passed over
+		req.ConsoleSize = nil
 	}
-	o := container.ExecStartOptions{Detach: req.Detach, ConsoleSize: req.ConsoleSize}
-	err = h.m.ExecStart(r.Context(), vars["id"], o, func() (container.Stream, error) {
-		return opened(hijack(w, r, streamType(r, tty)))
+	o := container.ExecStartOptions{Detach: req.Detach, Tty: req.Tty, ConsoleSize: req.ConsoleSize}
+	err := h.m.ExecStart(r.Context(), vars["id"], o, func() (container.Stream, error) {
+		return opened(hijack(w, r, hijackType(r, req.Tty)))
 	})
 	if err == nil && req.Detach {
 		w.WriteHeader(http.StatusOK)

@@ -35,6 +35,14 @@ func (s *stream) SyscallConn() (syscall.RawConn, error) {
 	return nil, errors.ErrUnsupported
 }
 
+// hijackType is streamType for a connection that is taken over: Docker names frames only to who asks for an upgrade.
+func hijackType(r *http.Request, tty bool) string {
+	if r.Header.Get("Upgrade") == "" {
+		return types.MediaTypeRawStream
+	}
+	return streamType(r, tty)
+}
+
 // hijack turns the request into a raw stream, as Docker does: 101 when the client asks for an upgrade, else 200
 // without a length. A body of the request is none of the stream: dockerode sends one to attach, with what is in the query.
 func hijack(w http.ResponseWriter, r *http.Request, contentType string) (*stream, error) {

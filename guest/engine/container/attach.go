@@ -7,27 +7,22 @@ import (
 	"io"
 	"net"
 	"slices"
-	"syscall"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/events"
-	"golang.org/x/sys/unix"
 
 	"naru/guest/keeper/keeperapi"
+	"naru/guest/logfile"
 )
-
-// Stream is a client's connection once it is no HTTP any more. CloseWrite tells the client that the output is over.
-type Stream interface {
-	io.ReadWriteCloser
-	CloseWrite() error
-}
 
 // AttachOptions say what to attach.
 type AttachOptions struct {
 	Stdin, Stdout, Stderr bool
 	Stream                bool // the live streams
 	Logs                  bool // first what was written so far
+	Raw                   bool // stdout and stderr mixed, without Docker's frames, as over a WebSocket
 	DetachKeys            string
 }
 
@@ -36,75 +31,101 @@ type attachment struct {
 	want   keeperapi.Attach
 	ready  chan *net.UnixConn // gets the keeper's stream once, or is closed
 	client Stream             // set before the process can start, when it is known
+	over   sync.Once
 }
 
 func (a *attachment) begin(stream *net.UnixConn) { a.ready <- stream }
-func (a *attachment) abandon()                   { close(a.ready) }
+func (a *attachment) abandon()                   { a.over.Do(func() { close(a.ready) }) }
 
-// join gives a the streams of a process that runs already.
-func (a *attachment) join(ctx context.Context, k Keeper, id string) {
-	stream, err := k.Attach(ctx, id, a.want)
-	if err != nil { // it has ended: there is nothing to see
+// await lets a hear a process that is started next from its first byte on, beside the one that Start attaches.
+func (a *attachment) await(ctx context.Context, k Keeper, id string) {
+	want := a.want
+	want.Await = true
+	stream, _, err := k.Attach(ctx, id, want)
+	if err != nil {
 		a.abandon()
 		return
 	}
 	a.begin(stream)
 }
 
+// attaching is one call of Attach.
+type attaching struct {
+	m    *Manager
+	c    *Container
+	o    AttachOptions
+	keys []byte
+	want keeperapi.Attach
+}
+
 // Attach connects a client with the streams of a container: at once when it runs, else from the first byte on when
 // it is started. open turns the request into a stream; errors before that are the request's. Attach returns when the
 // streams are over, and closes the client's.
 func (m *Manager) Attach(ctx context.Context, ref string, o AttachOptions, open func() (Stream, error)) error {
+	keys, err := detachKeys(o.DetachKeys)
+	if err != nil {
+		return invalid("Invalid detach keys (%s) provided", o.DetachKeys)
+	}
 	c, err := m.find(ref)
 	if err != nil {
 		return err
 	}
-	keys, err := detachKeys(o.DetachKeys)
+	s := &attaching{m: m, c: c, o: o, keys: keys}
+	s.want = keeperapi.Attach{
+		Stdin: o.Stdin && c.Config.OpenStdin, Stdout: o.Stdout, Stderr: o.Stderr, Framing: keeperapi.FramingFrames,
+	}
+	if s.raw() {
+		s.want.Framing = keeperapi.FramingRaw
+	}
+	a, err := s.enlist(ctx, ref)
 	if err != nil {
 		return err
-	}
-	c.mu.Lock()
-	err = c.State.canAttach(ref)
-	c.mu.Unlock()
-	if err != nil {
-		return err
-	}
-	if o.Stream {
-		a, err := m.enlist(ctx, c, o)
-		if err != nil {
-			return err
-		}
-		return m.attach(ctx, c, a, o, keys, open)
 	}
 	client, err := open()
 	if err != nil {
+		m.withdraw(c, a)
 		return err
 	}
 	defer client.Close()
-	if o.Logs {
-		return m.logsSoFar(ctx, c, o, client)
+	if a != nil {
+		c.mu.Lock()
+		a.client = client
+		c.mu.Unlock()
 	}
-	return nil
+	return s.serve(ctx, a, client)
 }
 
-// enlist makes the attachment: of the running process, or pending.
-func (m *Manager) enlist(ctx context.Context, c *Container, o AttachOptions) (*attachment, error) {
-	a := &attachment{
-		want:  keeperapi.Attach{Stdin: o.Stdin && c.Config.OpenStdin, Stdout: o.Stdout, Stderr: o.Stderr},
-		ready: make(chan *net.UnixConn, 1),
+func (s *attaching) raw() bool { return s.o.Raw || s.c.Config.Tty }
+
+// attachable refuses a container that is gone, or in no state for it. c.mu is held.
+func (s *attaching) attachable(ref string) error {
+	if s.c.gone {
+		return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
 	}
+	return s.c.State.canAttach(ref)
+}
+
+// enlist makes the attachment: of the running process, or pending. It is nil for a client that wants no stream, or
+// first the log of a container that runs.
+func (s *attaching) enlist(ctx context.Context, ref string) (*attachment, error) {
+	c := s.c
+	a := &attachment{want: s.want, ready: make(chan *net.UnixConn, 1)}
 	c.mu.Lock()
-	switch {
-	case c.gone:
-		c.mu.Unlock()
-		return nil, errdefs.ErrNotFound.WithMessage("No such container: " + c.ID)
-	case !c.State.running():
+	err := s.attachable(ref)
+	running := c.State.running()
+	if err == nil && s.o.Stream && !running {
 		c.pending = append(c.pending, a)
-		c.mu.Unlock()
-		return a, nil
 	}
 	c.mu.Unlock()
-	stream, err := m.Keeper.Attach(ctx, c.ID, a.want)
+	switch {
+	case err != nil:
+		return nil, err
+	case !s.o.Stream, running && s.o.Logs:
+		return nil, nil
+	case !running:
+		return a, nil
+	}
+	stream, _, err := s.m.Keeper.Attach(ctx, c.ID, s.want)
 	if err != nil {
 		return nil, fmt.Errorf("attach to container %s: %w", c.ID[:12], err)
 	}
@@ -112,35 +133,74 @@ func (m *Manager) enlist(ctx context.Context, c *Container, o AttachOptions) (*a
 	return a, nil
 }
 
-func (m *Manager) attach(ctx context.Context, c *Container, a *attachment, o AttachOptions, keys []byte, open func() (Stream, error)) error {
-	client, err := open()
-	if err != nil {
-		m.withdraw(c, a)
-		return err
-	}
-	defer client.Close()
-	c.mu.Lock()
-	a.client = client
-	c.mu.Unlock()
-	m.emit(c, events.ActionAttach)
-	if o.Logs {
-		if err := m.logsSoFar(ctx, c, o, client); err != nil {
-			m.withdraw(c, a)
-			return err
+// serve gives the client the log, if it wants it, and the streams.
+func (s *attaching) serve(ctx context.Context, a *attachment, client Stream) error {
+	var stream *net.UnixConn
+	if s.o.Logs {
+		var err error
+		if stream, err = s.logs(ctx, a, client); err != nil {
+			s.m.withdraw(s.c, a)
+			fmt.Fprintln(s.stdout(client), "Error attaching:", err)
+			return nil
 		}
 	}
-	stream := m.awaitStart(c, a)
+	s.m.emit(s.c, events.ActionAttach)
+	if a != nil {
+		stream = s.m.awaitStart(s.c, a)
+	}
 	if stream == nil {
+		_ = client.CloseWrite()
 		return nil
 	}
 	var in io.Reader = client
-	if c.Config.Tty {
-		in = &detacher{r: client, keys: keys}
+	if s.c.Config.Tty {
+		in = &detacher{r: client, keys: s.keys}
 	}
-	if errors.Is(relay(client, in, stream, a.want.Stdin), errDetached) {
-		m.emit(c, events.ActionDetach)
+	if errors.Is(relay(client, in, stream, s.want.Stdin), errDetached) {
+		s.m.emit(s.c, events.ActionDetach)
 	}
 	return nil
+}
+
+// logs writes the whole log up to now. Of a container that runs it returns the stream from exactly there on: while the
+// log is written to a client that may be slow, more comes, so that it takes a second look, and a third with the mark
+// that the keeper sets.
+func (s *attaching) logs(ctx context.Context, a *attachment, client Stream) (*net.UnixConn, error) {
+	path := s.c.logPath()
+	if path == "" {
+		return nil, errUnreadable
+	}
+	out := frameWriter{w: client, raw: s.raw()}
+	r := logfile.NewReader(path, logfile.Options{Stdout: s.o.Stdout, Stderr: s.o.Stderr, Tail: logfile.All}, out.entry)
+	defer r.Close()
+	if err := ignoreMissing(r.CatchUp(ctx, nil)); err != nil || a != nil || !s.o.Stream {
+		return nil, err
+	}
+	if err := ignoreMissing(r.CatchUp(ctx, nil)); err != nil {
+		return nil, err
+	}
+	want := s.want
+	want.Mark = true
+	stream, mark, err := s.m.Keeper.Attach(ctx, s.c.ID, want)
+	if keeperapi.IsNotFound(err) { // it has ended meanwhile
+		return nil, ignoreMissing(r.CatchUp(ctx, nil))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := ignoreMissing(r.CatchUp(ctx, mark)); err != nil {
+		stream.Close()
+		return nil, err
+	}
+	return stream, nil
+}
+
+// stdout frames what we say ourselves.
+func (s *attaching) stdout(client Stream) io.Writer {
+	if s.raw() {
+		return client
+	}
+	return framed{client}
 }
 
 // goneCheck is how often a client that waits for a start is looked at: nothing else tells that it has gone.
@@ -163,8 +223,11 @@ func (m *Manager) awaitStart(c *Container, a *attachment) *net.UnixConn {
 	}
 }
 
-// withdraw takes an attachment back whose client has gone.
+// withdraw takes an attachment back whose client has gone; nil is none.
 func (m *Manager) withdraw(c *Container, a *attachment) {
+	if a == nil {
+		return
+	}
 	c.mu.Lock()
 	n := len(c.pending)
 	c.pending = slices.DeleteFunc(c.pending, func(p *attachment) bool { return p == a })
@@ -189,54 +252,6 @@ func (c *Container) takePending() []*attachment {
 		a.abandon()
 		return true
 	})
-}
-
-// hungUp tells a client that is gone from one that has only ended its input.
-func hungUp(s Stream) bool {
-	sc, ok := s.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := sc.SyscallConn()
-	if err != nil {
-		return false
-	}
-	gone := false
-	_ = raw.Control(func(fd uintptr) {
-		p := []unix.PollFd{{Fd: int32(fd)}}
-		n, err := unix.Poll(p, 0)
-		gone = err == nil && n > 0 && p[0].Revents&(unix.POLLHUP|unix.POLLERR) != 0
-	})
-	return gone
-}
-
-// relay copies both ways between a client and the keeper's stream until the output ends, and closes the keeper's.
-// The end of one direction is passed on and leaves the other open. It returns errDetached when in said so.
-func relay(client Stream, in io.Reader, stream *net.UnixConn, stdin bool) error {
-	defer stream.Close()
-	input := make(chan error, 1)
-	if stdin {
-		go func() {
-			_, err := io.Copy(stream, in)
-			input <- err
-			if errors.Is(err, errDetached) {
-				stream.Close() // ends the output too
-			} else {
-				_ = stream.CloseWrite()
-			}
-		}()
-	}
-	_, err := io.Copy(client, stream)
-	select {
-	case inErr := <-input:
-		if errors.Is(inErr, errDetached) {
-			return errDetached
-		}
-	default:
-	}
-	_ = client.CloseWrite()
-	client.Close() // ends the input, which may wait for a client that has nothing to say
-	return err
 }
 
 // Resize sets the size of a container's terminal.

@@ -118,7 +118,10 @@ func setDefaults(hc *container.HostConfig) {
 		hc.NetworkMode = "bridge"
 	}
 	if hc.LogConfig.Type == "" {
-		hc.LogConfig.Type = "json-file"
+		hc.LogConfig.Type = logJSONFile
+	}
+	if hc.LogConfig.Config == nil {
+		hc.LogConfig.Config = map[string]string{}
 	}
 	if hc.LogConfig.Config == nil {
 		hc.LogConfig.Config = map[string]string{}

@@ -79,13 +79,6 @@ func newContainer(root string, r record) *Container {
 	return &Container{record: r, dir: filepath.Join(root, "containers", r.ID), execs: map[string]*Exec{}}
 }
 
-func (c *Container) logPath() string {
-	if c.HostConfig.LogConfig.Type == "none" {
-		return ""
-	}
-	return filepath.Join(c.dir, c.ID+"-json.log")
-}
-
 // durable says whether the container outlives its process, and so is worth a sync.
 func (c *Container) durable() bool { return !c.HostConfig.AutoRemove }
 

@@ -13,13 +13,14 @@ import (
 	"naru/guest/engine/journal"
 	"naru/guest/engine/network"
 	"naru/guest/keeper/keeperapi"
+	"naru/guest/logfile"
 	"naru/guest/runtime"
 )
 
 // Keeper is the parent of all processes; keeperapi.Client is one.
 type Keeper interface {
 	Start(ctx context.Context, id string, s keeperapi.Start) (*keeperapi.Process, *net.UnixConn, error)
-	Attach(ctx context.Context, id string, a keeperapi.Attach) (*net.UnixConn, error)
+	Attach(ctx context.Context, id string, a keeperapi.Attach) (*net.UnixConn, *logfile.Position, error)
 	Signal(ctx context.Context, id string, signal int) error
 	Resize(ctx context.Context, id string, rows, cols uint16) error
 	List(ctx context.Context) ([]keeperapi.Process, error)

@@ -25,8 +25,10 @@ func detachKeys(s string) ([]byte, error) {
 			keys = append(keys, ctrl[0]-'a'+1)
 		case isCtrl && len(ctrl) == 1 && strings.Contains(`@[\]^_`, ctrl):
 			keys = append(keys, ctrl[0]-'@')
+		case k == "DEL":
+			keys = append(keys, 127)
 		default:
-			return nil, invalid("Invalid detach keys (%s) provided", s)
+			return nil, invalid("unknown character: %s", k)
 		}
 	}
 	return keys, nil

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -53,14 +54,14 @@ func (m *Manager) ExecCreate(ref string, want container.ExecCreateRequest) (stri
 		return "", err
 	}
 	if len(want.Cmd) == 0 {
-		return "", invalid("no exec command specified")
+		return "", invalid("No exec command specified")
 	}
 	r := c.snapshot()
 	if err := r.State.canExec(ref, c.ID); err != nil {
 		return "", err
 	}
 	if _, err := detachKeys(want.DetachKeys); err != nil {
-		return "", err
+		return "", invalid("Invalid escape keys (%s) provided", want.DetachKeys)
 	}
 	if want.WorkingDir != "" && !strings.HasPrefix(want.WorkingDir, "/") {
 		return "", invalid("the working directory '%s' is invalid, it needs to be an absolute path", want.WorkingDir)
@@ -149,17 +150,22 @@ func (m *Manager) findExec(id string) (*Exec, error) {
 
 // ExecStartOptions say how to start. Detached, nothing is attached whatever was asked for at creation.
 type ExecStartOptions struct {
-	Detach      bool
+	Detach bool
+	// Tty makes the stream raw, whatever the exec has: as in Docker it is the client that starts it who says so. With
+	// it there is no stderr, without it even a terminal's output is framed.
+	Tty         bool
 	ConsoleSize *[2]uint // height, width
 }
 
-// ExecTty says whether an exec has a terminal: its stream is raw then.
-func (m *Manager) ExecTty(id string) (bool, error) {
+// ExecStartable refuses an exec that is not there, or whose container is in no state for it.
+func (m *Manager) ExecStartable(id string) error {
 	x, err := m.findExec(id)
 	if err != nil {
-		return false, err
+		return err
 	}
-	return x.want.Tty, nil
+	x.c.mu.Lock()
+	defer x.c.mu.Unlock()
+	return x.c.State.canExec(x.c.ID, x.c.ID)
 }
 
 // ExecStart runs an exec. Detached, it returns when the process runs. Else open turns the request into a stream, and
@@ -185,10 +191,16 @@ func (m *Manager) ExecStart(ctx context.Context, id string, o ExecStartOptions, 
 		return err
 	}
 	defer client.Close()
-	want := &keeperapi.Attach{Stdin: x.want.AttachStdin, Stdout: x.want.AttachStdout, Stderr: x.want.AttachStderr}
+	want := &keeperapi.Attach{
+		Stdin: x.want.AttachStdin, Stdout: x.want.AttachStdout, Stderr: x.want.AttachStderr && !o.Tty,
+		Framing: keeperapi.FramingFrames,
+	}
+	if o.Tty {
+		want.Framing = keeperapi.FramingRaw
+	}
 	stream, err := m.execRun(ctx, x, want, startTimeout)
 	if err != nil {
-		tellOnStream(client, x.want.Tty, err)
+		tellOnStream(client, o.Tty, err)
 		return nil
 	}
 	m.execRelay(ctx, x, client, stream)
@@ -219,9 +231,9 @@ func (x *Exec) claim() error {
 	defer x.mu.Unlock()
 	switch {
 	case x.running:
-		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Error: Exec command %s is already running", x.ID))
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("exec command %s is already running", x.ID))
 	case x.started:
-		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("Error: Exec command %s has already run", x.ID))
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("exec command %s has already run", x.ID))
 	}
 	x.started = true
 	return nil
@@ -325,6 +337,14 @@ type heldStream struct {
 	Stream
 	until, orUntil <-chan struct{}
 	broken         bool // the client has gone: nobody to hold it for
+}
+
+// SyscallConn is the client's.
+func (h *heldStream) SyscallConn() (syscall.RawConn, error) {
+	if sc, ok := h.Stream.(syscall.Conn); ok {
+		return sc.SyscallConn()
+	}
+	return nil, errors.ErrUnsupported
 }
 
 func (h *heldStream) Write(p []byte) (int, error) {

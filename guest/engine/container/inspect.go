@@ -48,7 +48,7 @@ func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*containe
 	out := &container.InspectResponse{
 		ID: r.ID, Created: timeText(r.Created), Path: path, Args: args, State: r.inspectState(), Image: r.ImageID,
 		ResolvConfPath: c.engineFile(&r, "resolv.conf"), HostnamePath: c.engineFile(&r, "hostname"), HostsPath: c.engineFile(&r, "hosts"),
-		LogPath: c.logFile(&r), Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: "overlay2", Platform: "linux",
+		LogPath: c.shownLogPath(&r), Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: "overlay2", Platform: "linux",
 		ExecIDs: execs, HostConfig: r.hostConfig(), Mounts: orEmpty(r.Mounts), Config: r.Config,
 		NetworkSettings: m.networkSettings(&r),
 	}
@@ -81,14 +81,6 @@ func (c *Container) engineFile(r *record, name string) string {
 		return ""
 	}
 	return filepath.Join(c.dir, name)
-}
-
-// logFile is the path of the log, which the first start makes, too.
-func (c *Container) logFile(r *record) string {
-	if r.State.Started.IsZero() {
-		return ""
-	}
-	return c.logPath()
 }
 
 func orEmpty[T any](s []T) []T {

@@ -57,9 +57,6 @@ func (m *Manager) start(ctx context.Context, c *Container) error {
 		}
 		return m.startFailed(ctx, c, err)
 	}
-	for _, a := range r.extra {
-		a.join(ctx, m.Keeper, c.ID)
-	}
 	m.emit(c, events.ActionStart)
 	return nil
 }
@@ -79,7 +76,6 @@ type launch struct {
 	m       *Manager
 	c       *Container
 	streams []*attachment // given to the process from its first byte on
-	extra   []*attachment // those that could not be
 
 	fs     rootfs
 	box    *network.Sandbox
@@ -169,11 +165,16 @@ func (l *launch) describe(join joins, user *os.File, mounts []runtime.Mount) err
 // exec hands the bundle to the keeper and records that the container runs.
 func (l *launch) exec(ctx context.Context) error {
 	m, c := l.m, l.c
+	log, logConfig, err := c.logConfig()
+	if err != nil {
+		return err
+	}
 	start := keeperapi.Start{
 		PidFile:   filepath.Join(l.bundle, "pid"),
 		Stdin:     c.Config.OpenStdin,
 		StdinOnce: c.Config.StdinOnce,
-		Log:       c.logPath(),
+		Log:       log,
+		LogConfig: logConfig,
 		Durable:   c.durable(),
 	}
 	if c.Config.Tty {
@@ -182,7 +183,10 @@ func (l *launch) exec(ctx context.Context) error {
 	}
 	start.Args = m.Runtime.RunArgs(c.ID, l.bundle, start.PidFile, start.ConsoleSocket)
 	if len(l.streams) > 0 {
-		start.Attach, l.extra = &l.streams[0].want, l.streams[1:]
+		start.Attach = &l.streams[0].want
+		for _, a := range l.streams[1:] {
+			a.await(ctx, m.Keeper, c.ID)
+		}
 	}
 	process, stream, err := m.Keeper.Start(ctx, c.ID, start)
 	if err != nil {

@@ -57,16 +57,11 @@ func (m *Manager) validateMerged(o CreateOptions) (warnings []string, err error)
 	if err := checkWorkingDir(o.Config); err != nil {
 		return nil, err
 	}
-	switch o.HostConfig.LogConfig.Type {
-	case "json-file", "none":
-	default:
-		return nil, invalid("logger: no log driver named '%s' is registered", o.HostConfig.LogConfig.Type)
+	if err := checkLog(&o.HostConfig.LogConfig); err != nil {
+		return nil, err
 	}
 	if err := m.Volumes.Validate(o.Config, o.HostConfig); err != nil {
 		return nil, err
-	}
-	if len(o.HostConfig.LogConfig.Config) > 0 {
-		warnings = append(warnings, "naru does not apply options of a log driver yet: the log grows without bound")
 	}
 	if init := o.HostConfig.Init; init != nil && *init && m.InitPath == "" {
 		return nil, errdefs.ErrNotImplemented.WithMessage("this engine has no init program for --init")

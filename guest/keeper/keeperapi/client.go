@@ -11,6 +11,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"naru/guest/logfile"
 )
 
 // Classes of an Error and of Reply.Class.
@@ -82,10 +84,14 @@ func (c *Client) Start(ctx context.Context, id string, s Start) (*Process, *net.
 	return reply.Process, conn, nil
 }
 
-// Attach opens a stream to a running process. The caller closes it.
-func (c *Client) Attach(ctx context.Context, id string, a Attach) (*net.UnixConn, error) {
-	conn, _, err := c.call(ctx, Request{Op: OpAttach, ID: id, Attach: &a})
-	return conn, err
+// Attach opens a stream to a process. The caller closes it. With a.Mark the place in its log comes with it, nil for a
+// process without one.
+func (c *Client) Attach(ctx context.Context, id string, a Attach) (*net.UnixConn, *logfile.Position, error) {
+	conn, reply, err := c.call(ctx, Request{Op: OpAttach, ID: id, Attach: &a})
+	if err != nil {
+		return nil, nil, err
+	}
+	return conn, reply.Log, nil
 }
 
 // Signal sends a signal by its Linux number. IsNotFound when the process has ended.
@@ -113,12 +119,6 @@ func (c *Client) List(ctx context.Context) ([]Process, error) {
 // Forget drops the exit record of a process. Idempotent; a process that runs is left alone.
 func (c *Client) Forget(ctx context.Context, id string) error {
 	_, err := c.do(ctx, Request{Op: OpForget, ID: id})
-	return err
-}
-
-// Reopen makes the keeper open the log of a process again, after it was moved away.
-func (c *Client) Reopen(ctx context.Context, id string) error {
-	_, err := c.do(ctx, Request{Op: OpReopen, ID: id})
 	return err
 }
 

@@ -6,7 +6,11 @@
 // exit that it has not yet acknowledged with Forget.
 package keeperapi
 
-import "time"
+import (
+	"time"
+
+	"naru/guest/logfile"
+)
 
 // Ops of a Request.
 const (
@@ -17,7 +21,6 @@ const (
 	OpList   = "list"   // reply has Processes, once all starts asked for before are done: what runs, what ended and is not forgotten
 	OpWatch  = "watch"  // first all unforgotten exits, then each new one as it is recorded, one Exit a line
 	OpForget = "forget" // drop the exit record of ID; idempotent
-	OpReopen = "reopen" // close and open the log of ID again (rotation)
 )
 
 // Request is one call.
@@ -48,8 +51,9 @@ type Start struct {
 	// first attacher that has stdin half-closes or goes away.
 	Stdin     bool `json:"stdin,omitempty"`
 	StdinOnce bool `json:"stdinOnce,omitempty"`
-	// Log is the path of the log to append to, in Docker's json-file format; empty for none.
-	Log string `json:"log,omitempty"`
+	// Log is the path of the log to append to, empty for none; LogConfig says in which format, and when it is rotated.
+	Log       string         `json:"log,omitempty"`
+	LogConfig logfile.Config `json:"logConfig,omitzero"`
 	// Attach, when set, makes this very connection an attach stream from the first byte on, so that no output is
 	// missed: the reply line is sent when the process runs, then the stream begins.
 	Attach *Attach `json:"attach,omitempty"`
@@ -58,15 +62,33 @@ type Start struct {
 	Durable bool `json:"durable,omitempty"`
 }
 
-// Attach says which streams the connection carries. Towards the engine: without a terminal, Docker's multiplexed
-// frames (8-byte header: stream 1 or 2, 0, 0, 0, big-endian length); with one, raw bytes. Towards the keeper: raw
-// stdin; a half-close of the connection ends it. The keeper half-closes the connection when both outputs are at
-// their end and every byte was sent. A reader that is slow makes the process wait once the bounded buffer is full.
+// Attach says which streams the connection carries. Towards the engine: Docker's multiplexed frames (8-byte header:
+// stream 1 or 2, 0, 0, 0, big-endian length), or raw bytes; see Framing. Towards the keeper: raw stdin; a half-close of
+// the connection ends it. The keeper half-closes the connection when both outputs are at their end and every byte was
+// sent.
+//
+// A reader that is slow has a bounded buffer. One that was there from the start (Start.Attach, Await) makes the process
+// wait once that is full, as a pipe does: `run x | slow` loses nothing. One that came later makes it wait for a moment;
+// then its connection is closed.
 type Attach struct {
 	Stdin  bool `json:"stdin,omitempty"`
 	Stdout bool `json:"stdout,omitempty"`
 	Stderr bool `json:"stderr,omitempty"`
+	// Framing is FramingRaw or FramingFrames; empty is raw for a process with a terminal, else frames.
+	Framing string `json:"framing,omitempty"`
+	// Await attaches to a process that is to be started next: the reply comes at once, the stream with the first byte
+	// of output. It ends with a start that fails. Framing is needed.
+	Await bool `json:"await,omitempty"`
+	// Mark makes the stream begin exactly where the log ends: the reply has Log, and lines without a newline that are
+	// in no record yet come first.
+	Mark bool `json:"mark,omitempty"`
 }
+
+// Values of Attach.Framing.
+const (
+	FramingRaw    = "raw"
+	FramingFrames = "frames"
+)
 
 // Reply answers a Request.
 type Reply struct {
@@ -75,6 +97,8 @@ type Reply struct {
 	Stderr    string    `json:"stderr,omitempty"` // class "runtime": what the runtime printed, at most 8 KiB
 	Process   *Process  `json:"process,omitempty"`
 	Processes []Process `json:"processes,omitempty"`
+	// Log is where an attach with Mark begins, nil for a process without a log.
+	Log *logfile.Position `json:"log,omitempty"`
 }
 
 // Process is one process the keeper keeps.
