@@ -61,7 +61,7 @@ func (h containerHandlers) list(w http.ResponseWriter, r *http.Request, _ map[st
 	o := container.ListOptions{All: boolValue(r, "all"), Size: boolValue(r, "size"), Filters: filters}
 	if text := r.URL.Query().Get("limit"); text != "" {
 		if o.Limit, err = strconv.Atoi(text); err != nil {
-			return errdefs.ErrInvalidArgument.WithMessage("invalid limit: " + text)
+			return errdefs.ErrInvalidArgument.WithMessage(err.Error())
 		}
 	}
 	list, err := h.m.List(r.Context(), o)

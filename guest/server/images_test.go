@@ -171,7 +171,7 @@ func TestImageAPI(t *testing.T) {
 	a.want(201, "", "POST", "/images/app:1/tag?repo=localhost:5000/team/app&tag=x", nil)
 	a.want(404, "No such image: none:latest", "POST", "/images/none/tag?repo=x", nil)
 	a.want(200, id.String(), "GET", "/v1.52/images/localhost:5000/team/app:x/json", nil)
-	a.want(200, `"Id":"\u003cmissing\u003e"`, "GET", "/images/app:1/history", nil)
+	a.want(200, `"Id":"<missing>"`, "GET", "/images/app:1/history", nil)
 	a.want(200, `"RepoTags":["app:1","localhost:5000/team/app:x"]`, "GET", "/images/json", nil)
 	a.want(200, "VirtualSize", "GET", "/v1.41/images/json", nil)
 	a.want(200, "[]", "GET", `/images/json?filters={"reference":["other"]}`, nil)

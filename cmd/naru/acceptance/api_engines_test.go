@@ -47,9 +47,13 @@ func dockerBin() string {
 	return "none"
 }
 
-// dockerNamespaces runs dockerd where it touches nothing of the host: its own network, mounts, processes and /run. When unshare dies,
-// so does everything in there.
-const dockerNamespaces = `mount -t tmpfs tmpfs /run && ip link set lo up && exec docker-init -- dockerd "$@"`
+// dockerNamespaces runs dockerd where it touches nothing of the host: its own network, mounts, processes, /run, and a /sys that shows
+// that network. When unshare dies, so does everything in there.
+const dockerNamespaces = `set -e
+mkdir cgroup && mount --rbind /sys/fs/cgroup cgroup && mount -t sysfs sysfs /sys && mount --move cgroup /sys/fs/cgroup
+mount -t tmpfs tmpfs /run
+ip link set lo up
+exec docker-init -- dockerd "$@"`
 
 // startDocker starts dockerd and pulls the image, or returns nil where there is none to start.
 func startDocker(t *testing.T) *apiEngine {
@@ -74,7 +78,7 @@ func startDocker(t *testing.T) *apiEngine {
 		"--data-root", dir+"/data", "--exec-root", dir+"/exec", "--pidfile", dir+"/pid", "--host", "unix://"+dir+"/docker.sock",
 		"--cgroup-parent", cgroup, "--log-level", "warn")
 	cmd.Env = append(os.Environ(), "PATH="+bin+":"+filepath.Join(peersFolder, "docker-20.10/bin")+":"+os.Getenv("PATH"))
-	cmd.Stdout, cmd.Stderr = log, log
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
 	ended := make(chan error, 1)
 	started := make(chan error, 1)

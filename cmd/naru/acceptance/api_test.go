@@ -60,7 +60,13 @@ type step struct {
 }
 
 // apiTable is all cases; NARU_TEST_CASE, a regular expression, picks some by name.
-var apiTable = slices.Concat(apiRouterCases, apiContainerCases, apiSystemCases, apiLifecycleCases)
+var apiTable = slices.Concat(
+	apiRouterCases,
+	apiContainerCases,
+	apiListCases,
+	apiSystemCases,
+	apiLifecycleCases,
+)
 
 // shapeSince is the API version of the oldest dockerd whose answers are compared key by key: of a version that it does not have it
 // answers in its own, and what has come and gone since says nothing about naru.

@@ -17,11 +17,11 @@ import (
 type match func(r *record) bool
 
 // compileFilters turns Docker's filters into one match. Values of one filter are alternatives (of label: all), and
-// all filters must hold. Some imply All.
+// all filters must hold. The filter status implies All.
 func (m *Manager) compileFilters(ctx context.Context, o *ListOptions) (match, error) {
 	var all []match
 	for name, values := range o.Filters {
-		if len(values) == 0 {
+		if len(values) == 0 && slices.Contains(filterNames, name) {
 			continue
 		}
 		one, err := m.compileFilter(ctx, name, values)
@@ -29,7 +29,7 @@ func (m *Manager) compileFilters(ctx context.Context, o *ListOptions) (match, er
 			return nil, err
 		}
 		all = append(all, one)
-		if slices.Contains([]string{"status", "exited"}, name) {
+		if name == "status" {
 			o.All = true
 		}
 	}
@@ -43,12 +43,17 @@ func (m *Manager) compileFilters(ctx context.Context, o *ListOptions) (match, er
 	}, nil
 }
 
+// filterNames are those that compileFilter knows.
+var filterNames = []string{
+	"ancestor", "before", "exited", "expose", "health", "id", "is-task", "isolation", "label", "name", "network", "publish", "since", "status", "volume",
+}
+
 func (m *Manager) compileFilter(ctx context.Context, name string, values []string) (match, error) {
 	switch name {
 	case "id":
-		return anyOf(values, func(r *record, v string) bool { return strings.HasPrefix(r.ID, v) }), nil
+		return anyOf(m.uniqueIDs(values), func(r *record, v string) bool { return r.ID == v }), nil
 	case "name":
-		return nameFilter(values)
+		return nameFilter(values), nil
 	case "label":
 		return func(r *record) bool {
 			return !slices.ContainsFunc(values, func(v string) bool { return !hasLabel(r.Config.Labels, v) })
@@ -56,7 +61,7 @@ func (m *Manager) compileFilter(ctx context.Context, name string, values []strin
 	case "status":
 		for _, v := range values {
 			if err := container.ValidateContainerState(container.ContainerState(v)); err != nil {
-				return nil, invalid("invalid filter 'status=%s'", v)
+				return nil, invalid("invalid filter 'status=%s': %s", v, err)
 			}
 		}
 		return anyOf(values, func(r *record, v string) bool { return string(r.State.shown()) == v }), nil
@@ -77,7 +82,7 @@ func (m *Manager) compileFilter(ctx context.Context, name string, values []strin
 	case "health":
 		return healthFilter(values)
 	case "is-task":
-		return anyOf(values, func(_ *record, v string) bool { return v == "false" || v == "0" }), nil
+		return taskFilter(values)
 	case "isolation":
 		return func(*record) bool { return true }, nil
 	}
@@ -104,20 +109,45 @@ func healthFilter(values []string) (match, error) {
 	}), nil
 }
 
-func nameFilter(values []string) (match, error) {
+// uniqueIDs are the IDs that the prefixes mean; a prefix of none or of several means none, as in Docker.
+func (m *Manager) uniqueIDs(prefixes []string) []string {
+	var ids []string
+	for _, p := range prefixes {
+		if c, err := m.find(p); err == nil && p != "" && strings.HasPrefix(c.ID, p) {
+			ids = append(ids, c.ID)
+		}
+	}
+	return ids
+}
+
+// nameFilter takes regular expressions; what is none matches nothing.
+func nameFilter(values []string) match {
 	var patterns []*regexp.Regexp
 	for _, v := range values {
-		re, err := regexp.Compile(v)
-		if err != nil {
-			return nil, invalid("invalid filter 'name=%s': %s", v, err)
+		if re, err := regexp.Compile(v); err == nil {
+			patterns = append(patterns, re)
 		}
-		patterns = append(patterns, re)
 	}
 	return func(r *record) bool {
 		return slices.ContainsFunc(patterns, func(re *regexp.Regexp) bool {
 			return re.MatchString(r.Name) || re.MatchString("/"+r.Name)
 		})
-	}, nil
+	}
+}
+
+// taskFilter: no container of ours is a swarm's task.
+func taskFilter(values []string) (match, error) {
+	wish := map[string]bool{"true": true, "1": true, "false": false, "0": false}
+	task, ok := wish[values[0]]
+	for _, v := range values[1:] {
+		if other, known := wish[v]; !known || other != task {
+			ok = false
+		}
+	}
+	if !ok {
+		return nil, invalid("invalid filter 'is-task=%s'", values)
+	}
+	return func(*record) bool { return !task }, nil
 }
 
 func hasLabel(labels map[string]string, wish string) bool {
@@ -131,7 +161,7 @@ func exitedFilter(values []string) (match, error) {
 	for _, v := range values {
 		n, err := strconv.Atoi(v)
 		if err != nil {
-			return nil, invalid("invalid filter 'exited=%s'", v)
+			return nil, invalid("invalid filter 'exited=%s': %s", v, err)
 		}
 		codes = append(codes, n)
 	}
@@ -172,42 +202,31 @@ func inNetwork(networks map[string]*network.EndpointSettings, wish string) bool 
 	return false
 }
 
-// portFilter matches one port or range of ports, "80", "80/udp", "8000-8010/tcp".
+// portFilter matches a port or range of ports, "80", "80/udp", "8000-8010/tcp", with those that a running container shows:
+// publish with the ports of the host, expose with its own.
 func portFilter(name string, values []string) (match, error) {
 	var ranges []network.PortRange
 	for _, v := range values {
+		if strings.Contains(v, ":") {
+			return nil, invalid("filter for '%s' should not contain ':': %s", name, v)
+		}
 		r, err := network.ParsePortRange(v)
 		if err != nil {
-			return nil, invalid("invalid filter '%s=%s'", name, v)
+			return nil, invalid("error while looking up for %s %s: %s", name, v, err)
 		}
 		ranges = append(ranges, r)
 	}
 	return func(r *record) bool {
-		for p := range wanted(name, r) {
-			if slices.ContainsFunc(ranges, func(w network.PortRange) bool {
-				return w.Proto() == p.Proto() && w.Start() <= p.Num() && p.Num() <= w.End()
-			}) {
-				return true
+		return slices.ContainsFunc(portSummaries(r), func(p container.PortSummary) bool {
+			port := p.PrivatePort
+			if name == "publish" {
+				port = p.PublicPort
 			}
-		}
-		return false
+			return slices.ContainsFunc(ranges, func(w network.PortRange) bool {
+				return string(w.Proto()) == p.Type && w.Start() <= port && port <= w.End()
+			})
+		})
 	}, nil
-}
-
-func wanted(name string, r *record) network.PortSet {
-	ports := network.PortSet{}
-	if name == "expose" {
-		for p := range r.Config.ExposedPorts {
-			ports[p] = struct{}{}
-		}
-	}
-	for p, bindings := range r.Ports {
-		ports[p] = struct{}{}
-		if name == "publish" && len(bindings) == 0 {
-			delete(ports, p)
-		}
-	}
-	return ports
 }
 
 // ParseTime reads a time as Docker's API has it: seconds since 1970 with a fraction, RFC 3339, a date, or a duration

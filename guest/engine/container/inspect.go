@@ -3,6 +3,7 @@ package container
 import (
 	"context"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"time"
@@ -106,12 +107,9 @@ func (r *record) inspectState() *container.State {
 
 // networkSettings are what the container has while it runs, and what it would get when it does not.
 func (m *Manager) networkSettings(r *record) *container.NetworkSettings {
-	ns := &container.NetworkSettings{Ports: r.Ports, Networks: r.Networks, SandboxKey: r.NetNS}
+	ns := &container.NetworkSettings{Ports: r.shownPorts(), Networks: r.Networks, SandboxKey: r.NetNS}
 	if ns.SandboxKey != "" {
 		ns.SandboxID = r.ID
-	}
-	if ns.Ports == nil {
-		ns.Ports = network.PortMap{}
 	}
 	if ns.Networks == nil {
 		ns.Networks = map[string]*network.EndpointSettings{}
@@ -120,6 +118,21 @@ func (m *Manager) networkSettings(r *record) *container.NetworkSettings {
 		}
 	}
 	return ns
+}
+
+// shownPorts are the ports of a running container with a network of its own: what is published, and what is only exposed
+// without a binding.
+func (r *record) shownPorts() network.PortMap {
+	ports := network.PortMap{}
+	mode := r.HostConfig.NetworkMode
+	if !r.State.running() || !mode.IsBridge() && !mode.IsUserDefined() {
+		return ports
+	}
+	for p := range r.Config.ExposedPorts {
+		ports[p] = nil
+	}
+	maps.Copy(ports, r.Ports)
+	return ports
 }
 
 func (m *Manager) graphDriver(ctx context.Context, c *Container) *storage.DriverData {

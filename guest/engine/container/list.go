@@ -1,15 +1,16 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/container"
-	"github.com/moby/moby/api/types/network"
 )
 
 // ListOptions choose containers.
@@ -124,28 +125,20 @@ func (s *state) text(now time.Time) string {
 	return "Created"
 }
 
+// portSummaries are the ports of a container by address and number.
 func portSummaries(r *record) []container.PortSummary {
 	out := []container.PortSummary{}
-	if !r.State.running() {
-		return out
-	}
-	exposed := network.PortSet{}
-	for p := range r.Config.ExposedPorts {
-		exposed[p] = struct{}{}
-	}
-	for p, bindings := range r.Ports {
+	for p, bindings := range r.shownPorts() {
+		if len(bindings) == 0 {
+			out = append(out, container.PortSummary{PrivatePort: p.Num(), Type: string(p.Proto())})
+		}
 		for _, b := range bindings {
-			delete(exposed, p)
-			var public uint16
-			fmt.Sscan(b.HostPort, &public)
-			out = append(out, container.PortSummary{IP: b.HostIP, PrivatePort: p.Num(), PublicPort: public, Type: string(p.Proto())})
+			public, _ := strconv.ParseUint(b.HostPort, 10, 16) // the network wrote it
+			out = append(out, container.PortSummary{IP: b.HostIP, PrivatePort: p.Num(), PublicPort: uint16(public), Type: string(p.Proto())})
 		}
 	}
-	for p := range exposed {
-		out = append(out, container.PortSummary{PrivatePort: p.Num(), Type: string(p.Proto())})
-	}
 	slices.SortFunc(out, func(a, b container.PortSummary) int {
-		return int(a.PrivatePort) - int(b.PrivatePort) + 1<<20*a.IP.Compare(b.IP)
+		return cmp.Or(a.IP.Compare(b.IP), cmp.Compare(a.PrivatePort, b.PrivatePort), cmp.Compare(a.Type, b.Type), cmp.Compare(a.PublicPort, b.PublicPort))
 	})
 	return out
 }
