@@ -2,6 +2,7 @@ package container
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -80,28 +81,46 @@ func (m *Manager) unpause(c *Container) error {
 }
 
 // pausedWhile runs f while the processes of a container that runs are frozen, as a commit wants it. Its state says so
-// meanwhile, and an engine that is killed in f is followed by one that thaws them.
+// meanwhile, and an engine that is killed in f is followed by one that thaws them. Whoever wants to stop the container
+// meanwhile does not wait for f.
 func (m *Manager) pausedWhile(ctx context.Context, c *Container, f func() error) error {
+	mine, err := m.pauseForNow(ctx, c)
+	if err != nil {
+		return fmt.Errorf("cannot pause container %s: %w", c.ID, err)
+	}
+	err = f()
+	if !mine {
+		return err
+	}
 	c.op.Lock()
 	defer c.op.Unlock()
 	c.mu.Lock()
-	err := c.State.pause(c.ID)
+	still := c.State.Paused && c.State.ForNow
 	c.mu.Unlock()
-	if err != nil { // it is paused already, or has no processes
-		return f()
-	}
-	if err := m.freeze(ctx, c); err != nil {
-		c.mu.Lock()
-		c.State.Paused = false
-		c.mu.Unlock()
-		return fmt.Errorf("cannot pause container %s: %w", c.ID, err)
-	}
-	m.paused(c)
-	err = f()
-	if thawErr := m.unpause(c); err == nil {
-		err = thawErr
+	if still {
+		err = errors.Join(err, m.unpause(c))
 	}
 	return err
+}
+
+// pauseForNow freezes a container that runs. mine is false when there was nothing to do: it is paused already, or has no
+// processes.
+func (m *Manager) pauseForNow(ctx context.Context, c *Container) (mine bool, err error) {
+	c.op.Lock()
+	defer c.op.Unlock()
+	c.mu.Lock()
+	if c.State.pause(c.ID) != nil {
+		c.mu.Unlock()
+		return false, nil
+	}
+	c.State.ForNow = true
+	c.mu.Unlock()
+	if err := m.freeze(ctx, c); err != nil {
+		m.setRunning(c)
+		return false, err
+	}
+	m.paused(c)
+	return true, nil
 }
 
 func (m *Manager) freeze(ctx context.Context, c *Container) error {
@@ -116,7 +135,7 @@ func (m *Manager) freeze(ctx context.Context, c *Container) error {
 // setRunning notes that a container is not paused any more.
 func (m *Manager) setRunning(c *Container) {
 	c.mu.Lock()
-	c.State.Paused = false
+	c.State.Paused, c.State.ForNow = false, false
 	m.watchHealth(c, false)
 	c.mu.Unlock()
 	if err := m.save(c, false); err != nil {
@@ -129,8 +148,9 @@ func (m *Manager) setRunning(c *Container) {
 func (m *Manager) restorePause(c *Container) {
 	frozen := m.Runtime.Frozen(m.cgroup(c.ID))
 	c.mu.Lock()
+	c.State.Paused = c.State.Paused && !c.State.ForNow && frozen
+	c.State.ForNow = false
 	thaw := frozen && !c.State.Paused
-	c.State.Paused = c.State.Paused && frozen
 	c.mu.Unlock()
 	if !thaw {
 		return

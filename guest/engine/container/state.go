@@ -23,6 +23,7 @@ type state struct {
 	StopAsked       bool      `json:",omitempty"` // the present run was told to end: no policy restarts it
 	RemoveVolumes   bool      `json:",omitempty"` // removing: its anonymous volumes go too
 	Paused          bool      `json:",omitempty"` // running: its processes are frozen
+	ForNow          bool      `json:",omitempty"` // paused: by us, for as long as something takes
 	// Backoff is the wait between the last end and the next start by the restart policy; 0 before the first one.
 	Backoff time.Duration `json:",omitempty"`
 }
@@ -71,7 +72,7 @@ func (s *state) canStart() error {
 
 // start: created, exited, restarting → running.
 func (s *state) start(pid int, at time.Time) {
-	s.Status, s.Pid, s.Started, s.Paused = container.StateRunning, pid, at, false
+	s.Status, s.Pid, s.Started, s.Paused, s.ForNow = container.StateRunning, pid, at, false, false
 	s.ExitCode, s.Error, s.OOMKilled, s.StopAsked, s.ManuallyStopped = 0, "", false, false, false
 }
 
@@ -136,7 +137,7 @@ func (s *state) end(code int, at time.Time, restart bool) {
 		s.Status = container.StateRestarting
 		s.RestartCount++
 	}
-	s.Pid, s.Paused, s.ExitCode, s.Finished = 0, false, code, at
+	s.Pid, s.Paused, s.ForNow, s.ExitCode, s.Finished = 0, false, false, code, at
 }
 
 // giveUp: restarting → exited.
