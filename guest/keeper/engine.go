@@ -28,16 +28,17 @@ const (
 type engine struct {
 	log       *slog.Logger
 	reaper    *reaper
-	sink      io.Writer // what the engine prints
 	args, env []string
 	listeners []Listener
 	stop      time.Duration
 	running   atomic.Bool
+	failures  failures // the goroutine's of run
 }
 
 func newEngine(k *keeper, listeners []Listener, sink io.Writer) *engine {
 	o := &k.o
-	e := &engine{log: k.log, reaper: k.reaper, sink: sink, listeners: listeners, stop: o.stop()}
+	e := &engine{log: k.log, reaper: k.reaper, listeners: listeners, stop: o.stop()}
+	e.failures.said.to = sink
 	e.args = []string{
 		o.Engine, "--root", o.Root, "--run", o.run(), "--name", o.Name, "--keeper", o.api(), "--mode", o.Mode, "--crun", o.Crun,
 	}
@@ -73,11 +74,23 @@ func (e *engine) run(ctx context.Context) {
 		if time.Since(started) > steady {
 			backoff = backoffMin
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(backoff):
-		}
+		e.wait(ctx, backoff)
 		backoff = min(2*backoff, backoffMax)
+	}
+}
+
+// wait lets some time pass. When engines do not come up, those who ask for one are told meanwhile.
+func (e *engine) wait(ctx context.Context, d time.Duration) {
+	if e.failures.count >= refuseAfter {
+		err := refuse(ctx, e.listeners[0].File, max(d, time.Second), e.failures.said.String())
+		if err == nil {
+			return
+		}
+		e.log.Error("engine", "error", err)
+	}
+	select {
+	case <-ctx.Done():
+	case <-time.After(d):
 	}
 }
 
@@ -90,7 +103,7 @@ func (e *engine) runOnce(ctx context.Context) error {
 	copied := make(chan struct{})
 	go func() {
 		defer close(copied)
-		_, _ = io.Copy(e.sink, out) // the sink has no errors
+		_, _ = io.Copy(&e.failures.said, out) // the sink has no errors
 	}()
 	defer func() {
 		_ = out.SetReadDeadline(time.Now().Add(time.Second)) // a child of the engine may still hold the pipe
@@ -98,6 +111,7 @@ func (e *engine) runOnce(ctx context.Context) error {
 		_ = out.Close()
 	}()
 	ended := make(chan end, 1)
+	started := time.Now()
 	e.running.Store(true) // before it can answer
 	defer e.running.Store(false)
 	pid, err := e.fork(theirs, ended)
@@ -109,6 +123,7 @@ func (e *engine) runOnce(ctx context.Context) error {
 	select {
 	case died := <-ended:
 		code, signal := died.code()
+		e.failures.note(code, signal, time.Since(started))
 		return fmt.Errorf("ended unasked with exit code %d (signal %d)", code, signal)
 	case <-ctx.Done():
 		e.end(pid, ended)

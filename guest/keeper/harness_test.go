@@ -86,6 +86,10 @@ func beKeeper(spec string) error {
 
 // beEngine answers every connection on the first inherited listener with its own pid, and obeys SIGTERM.
 func beEngine() int {
+	if why, err := os.ReadFile(filepath.Join(os.Args[2], "fail")); err == nil {
+		fmt.Fprintf(os.Stderr, "naru-engine: error: %s\n", why)
+		return 1
+	}
 	fmt.Fprintln(os.Stderr, "test engine", os.Args[1:], os.Getenv("LISTEN_FDS"), os.Getenv("LISTEN_FDNAMES"))
 	ln, err := net.FileListener(os.NewFile(3, "docker"))
 	if err != nil {

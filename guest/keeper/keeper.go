@@ -207,6 +207,7 @@ func (k *keeper) keep(ctx context.Context, sink *sink) (err error) {
 		defer context.AfterFunc(ctx, func() { agent.Close() })()
 		serving.Go(func() { k.serveAgent(ctx, agent) })
 	}
+	// listeners[0] is the API's socket.
 	k.engine = newEngine(k, listeners, sink)
 	serving.Go(func() { k.announce(ctx) })
 	k.log.Info("keeping", "root", k.o.Root, "name", k.o.Name, "pid", os.Getpid())

@@ -2,7 +2,9 @@ package keeper
 
 import (
 	"bytes"
+	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -144,6 +146,41 @@ func TestManyAttachers(t *testing.T) {
 	}
 	if _, _, err := k.Attach(t.Context(), "p", keeperapi.Attach{Stdout: true}); !keeperapi.IsNotFound(err) {
 		t.Errorf("attach to an ended process: %v", err)
+	}
+}
+
+// TestEngineDoesNotStart: who asks for an engine that ends at every start is told why, also in the middle of a long body, and
+// served as soon as one comes up.
+func TestEngineDoesNotStart(t *testing.T) {
+	k := keep(t, newOptions(t))
+	fail := filepath.Join(k.o.Root, "fail")
+	if err := os.WriteFile(fail, []byte("open engine: disk on fire"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(k.enginePid(t), unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		conn, err := net.Dial("unix", k.o.Socket)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(conn, "POST /build HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n%s", strings.Repeat("x", 100_000))
+		_ = conn.SetReadDeadline(time.Now().Add(patience))
+		answer, err := io.ReadAll(conn)
+		conn.Close()
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") ||
+			!strings.HasSuffix(string(answer), `{"message":"the engine does not start: open engine: disk on fire"}`) {
+			t.Fatalf("%v: %s", err, answer)
+		}
+	}
+	if err := os.Remove(fail); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(patience); k.enginePid(t) == 0; { // 0 is a refusal
+		if time.Now().After(deadline) {
+			t.Fatal("no engine answers")
+		}
 	}
 }
 
