@@ -72,6 +72,7 @@ type record struct {
 	Labels    map[string]string `json:",omitempty"`
 	Options   map[string]string `json:",omitempty"` // of the driver
 	Anonymous bool              `json:",omitempty"`
+	Removing  bool              `json:",omitempty"` // the next engine goes on with it
 }
 
 // vol is a volume at work.
@@ -135,6 +136,7 @@ func Open(opts Options) (*Manager, error) {
 // reconcile makes records and folders agree after a crash: deletions are finished, half-filled volumes emptied,
 // folders without a record taken in, and missing folders made.
 func (m *Manager) reconcile() error {
+	m.finishRemovals()
 	entries, err := os.ReadDir(m.dir)
 	if err != nil {
 		return err
@@ -170,6 +172,20 @@ func (m *Manager) reconcile() error {
 		}
 	}
 	return nil
+}
+
+// finishRemovals goes on with what an earlier engine was killed in. What cannot be removed now stays a volume that is being
+// removed, which nobody sees, until the next start.
+func (m *Manager) finishRemovals() {
+	for name, v := range m.vols {
+		if !v.Removing {
+			continue
+		}
+		if _, err := m.retire(v); err != nil {
+			m.opts.Log.Warn("volume: go on with its removal", "volume", name, "error", err)
+			v.Removing = false // better whole than half
+		}
+	}
 }
 
 // empty undoes an interrupted copy.

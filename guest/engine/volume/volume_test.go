@@ -280,6 +280,34 @@ func TestHostileImage(t *testing.T) {
 	}
 }
 
+// TestRemovalCutShort: a removal that an engine was killed in is finished by the next, wherever it had come to.
+func TestRemovalCutShort(t *testing.T) {
+	root := t.TempDir()
+	m := open(t, root)
+	for _, name := range []string{"whole", "hidden", "kept"} {
+		v, err := m.Create(t.Context(), volume.CreateRequest{Name: name, Labels: map[string]string{"k": "v"}})
+		check(t, err)
+		write(t, v.Mountpoint+"/file", "x")
+		if name != "kept" {
+			gone := m.vols[name].record
+			gone.Removing = true
+			check(t, m.opts.Store.Put(kindVolume, name, gone, true))
+		}
+	}
+	check(t, os.Rename(filepath.Join(m.dir, "hidden"), filepath.Join(m.dir, removing+"hidden")))
+	m = reopen(t, m)
+	entries, err := os.ReadDir(m.dir)
+	check(t, err)
+	if len(entries) != 1 || entries[0].Name() != "kept" {
+		t.Errorf("folders: %v", entries)
+	}
+	check(t, m.Remove(t.Context(), "kept", false))
+	m = reopen(t, m)
+	if list, err := m.List(nil); err != nil || len(list) != 0 {
+		t.Errorf("volumes: %v %v", list, err)
+	}
+}
+
 func TestCrashes(t *testing.T) {
 	ctx, root := context.Background(), t.TempDir()
 	m := open(t, root)

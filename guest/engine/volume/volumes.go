@@ -3,6 +3,7 @@ package volume
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -186,23 +187,47 @@ func (m *Manager) Remove(ctx context.Context, name string, force bool) error {
 	return m.discard(name, trash)
 }
 
-// retire takes an unused volume out of sight and returns the folder that is left to delete. The caller holds mu. The
-// record goes first: a crash after that leaves the volume whole, to be taken in again, never an empty one.
+// retire takes an unused volume out of sight and returns the folder that is left to delete. The caller holds mu.
+//
+// That it is being removed is recorded first: an engine that is killed, or a host that goes down, at any moment from then on
+// is followed by one that goes on. The record goes last, when the folder is gone for good: a volume that was told to be
+// removed must not be found again, as a folder without a record.
 func (m *Manager) retire(v *vol) (trash string, err error) {
 	if v.needsMount() { // the folder is deleted soon, what was mounted there must not be
 		if err := m.unmountData(v); err != nil {
 			return "", fmt.Errorf("remove %s: %w", v.name, err)
 		}
 	}
-	if err := m.opts.Store.Delete(kindVolume, v.name, !v.Anonymous); err != nil {
+	durable := !v.Anonymous
+	gone := v.record
+	gone.Removing = true
+	if err := m.opts.Store.Put(kindVolume, v.name, gone, durable); err != nil {
 		return "", fmt.Errorf("remove %s: %w", v.name, err)
 	}
 	trash = filepath.Join(m.dir, removing+newName()[:12])
-	if err := os.Rename(filepath.Join(m.dir, v.name), trash); err != nil && !os.IsNotExist(err) {
-		return "", fmt.Errorf("remove %s: %w", v.name, err)
+	err = os.Rename(filepath.Join(m.dir, v.name), trash)
+	if errors.Is(err, fs.ErrNotExist) { // an earlier engine had come so far
+		err = nil
+	}
+	if err == nil && durable {
+		err = syncFolder(m.dir)
+	}
+	if err != nil {
+		return "", errors.Join(fmt.Errorf("remove %s: %w", v.name, err), m.opts.Store.Put(kindVolume, v.name, v.record, durable))
+	}
+	if err := m.opts.Store.Delete(kindVolume, v.name, false); err != nil {
+		m.opts.Log.Warn("volume: its record is left, the next start removes it", "volume", v.name, "error", err)
 	}
 	delete(m.vols, v.name)
 	return trash, nil
+}
+
+func syncFolder(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // discard deletes a retired folder.
