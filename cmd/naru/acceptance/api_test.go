@@ -66,6 +66,7 @@ var apiTable = slices.Concat(
 	apiListCases,
 	apiSystemCases,
 	apiLifecycleCases,
+	apiLimitCases,
 )
 
 // shapeSince is the API version of the oldest dockerd whose answers are compared key by key: of a version that it does not have it

@@ -46,16 +46,6 @@ var processRows = []row{
 	{name: "exec in a stopped container", script: `naru run --name $N $IMG true && naru exec $N true`, stderr: `container .* is not running`, code: 1},
 }
 
-var limitRows = []row{
-	{name: "memory limit", script: `naru run --rm -m 64m $IMG sh -c 'cat /sys/fs/cgroup/memory.max 2>/dev/null || cat /sys/fs/cgroup/memory/memory.limit_in_bytes'`, stdout: "67108864\n"},
-	{name: "out of memory", script: `naru run --name $N -m 32m --memory-swap 32m $IMG python3 -c 'x = bytearray(200 << 20)'; echo $?; naru inspect -f '{{.State.OOMKilled}}' $N`, stdout: "137\ntrue\n"},
-	{name: "process limit", script: `naru run --rm --pids-limit 20 $IMG sh -c 'cat /sys/fs/cgroup/pids.max 2>/dev/null || cat /sys/fs/cgroup/pids/pids.max'`, stdout: "20\n"},
-	{name: "cpu limit", script: `naru run --rm --cpus 0.5 $IMG sh -c 'cat /sys/fs/cgroup/cpu.max 2>/dev/null || echo $(cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us)'`, stdout: "50000 100000\n"},
-	{name: "ulimit", script: `naru run --rm --ulimit nofile=100:200 $IMG sh -c 'ulimit -Sn; ulimit -Hn'`, stdout: "100\n200\n"},
-	{name: "shm size", script: `naru run --rm --shm-size 16m $IMG sh -c 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2'`, stdout: "16384\n"},
-	{name: "sysctl", script: `naru run --rm --sysctl net.core.somaxconn=77 $IMG cat /proc/sys/net/core/somaxconn`, stdout: "77\n"},
-}
-
 // A file tells the check what to say, so that each state lasts until the row goes on.
 var healthRows = []row{
 	{name: "health check", script: `naru run -d --name $N --health-cmd 'cat /ok' --health-interval 100ms --health-retries 1 $IMG sleep 1000 >/dev/null

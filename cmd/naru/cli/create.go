@@ -67,6 +67,9 @@ func (a *app) createCommand() *cobra.Command {
 
 // create makes the container, and pulls its image when it is missing or must be.
 func (a *app) create(ctx context.Context, c *client.Client, o *creation, req *runflags.Result) (id string, err error) {
+	for _, w := range req.Warnings {
+		fmt.Fprintln(a.err, w)
+	}
 	cid, err := newCIDFile(req.CIDFile)
 	if err != nil {
 		return "", err

@@ -3,6 +3,8 @@ package runflags
 import (
 	"errors"
 	"fmt"
+	"path"
+	"regexp"
 	"strings"
 
 	"github.com/moby/moby/api/types/container"
@@ -40,29 +42,39 @@ func parseDevice(value string) (container.DeviceMapping, error) {
 	m := container.DeviceMapping{CgroupPermissions: "rwm"}
 	parts := strings.Split(value, ":")
 	if len(parts) > 3 || parts[0] == "" {
-		return m, fmt.Errorf("invalid device specification: %s", value)
+		return m, fmt.Errorf("bad format for path: %s", value)
 	}
-	m.PathOnHost = parts[0]
-	rest := parts[1:]
-	if n := len(rest); n > 0 && isDeviceMode(rest[n-1]) {
-		m.CgroupPermissions = rest[n-1]
-		rest = rest[:n-1]
+	m.PathOnHost, m.PathInContainer = parts[0], parts[0]
+	if len(parts) > 1 && isDeviceMode(parts[1]) {
+		m.CgroupPermissions = parts[1]
+	} else if len(parts) > 1 {
+		m.PathInContainer = parts[1]
 	}
-	m.PathInContainer = m.PathOnHost
-	if len(rest) > 0 && rest[0] != "" {
-		m.PathInContainer = rest[0]
-	}
-	if len(rest) > 1 {
-		return m, fmt.Errorf("bad mode specified: %s", rest[1])
+	if len(parts) > 2 {
+		if m.CgroupPermissions = parts[2]; !isDeviceMode(parts[2]) {
+			return m, fmt.Errorf("bad mode specified: %s", parts[2])
+		}
 	}
 	if !strings.HasPrefix(m.PathInContainer, "/") {
 		return m, fmt.Errorf("%s is not an absolute path", m.PathInContainer)
 	}
+	m.PathInContainer = path.Clean(m.PathInContainer)
 	return m, nil
 }
 
+// isDeviceMode tells whether s is made of r, w and m, each once.
 func isDeviceMode(s string) bool {
-	return s != "" && strings.Trim(s, "rwm") == ""
+	return s != "" && strings.Trim(s, "rwm") == "" && len(s) <= 3 &&
+		strings.Count(s, "r") <= 1 && strings.Count(s, "w") <= 1 && strings.Count(s, "m") <= 1
+}
+
+var deviceRule = regexp.MustCompile(`^[acb] ([0-9]+|\*):([0-9]+|\*) [rwm]{1,3}$`)
+
+func checkDeviceRule(s string) (string, error) {
+	if !deviceRule.MatchString(s) {
+		return "", fmt.Errorf("invalid device cgroup format '%s'", s)
+	}
+	return s, nil
 }
 
 func (d *devices) requests() []container.DeviceRequest {

@@ -29,28 +29,31 @@ type Flags struct {
 	shmSize                                 bytesValue
 
 	// network
-	networks                              networks
-	endpoint                              endpointFlags
-	publish, expose                       list
-	publishAll                            bool
-	addHost, dns, dnsOption, dnsSearch    list
-	pid, ipc, uts, userns, cgroupns       string
-	sysctl                                list
-	ulimits                               ulimits
-	capAdd, capDrop, securityOpt          list
-	privileged                            bool
-	devices                               devices
-	deviceRules, annotations              list
-	cpus                                  cpus
-	cpuShares, cpuPeriod, cpuQuota        int64
-	cpuRTPeriod, cpuRTRuntime             int64
-	cpusetCPUs, cpusetMems                string
-	memory, memoryReservation, memorySwap bytesValue
-	swappiness, pidsLimit                 int64
-	blkioWeight                           uint16
-	oomKillDisable                        bool
-	oomScoreAdj                           int
-	cgroupParent                          string
+	networks                               networks
+	endpoint                               endpointFlags
+	publish, expose                        list
+	publishAll                             bool
+	addHost, dns, dnsOption, dnsSearch     list
+	pid, ipc, uts, userns, cgroupns        string
+	sysctl                                 list
+	ulimits                                ulimits
+	capAdd, capDrop, securityOpt           list
+	privileged                             bool
+	devices                                devices
+	deviceRules, annotations               list
+	cpus                                   cpus
+	cpuShares, cpuPeriod, cpuQuota         int64
+	cpuRTPeriod, cpuRTRuntime              int64
+	cpusetCPUs, cpusetMems                 string
+	memory, memoryReservation, memorySwap  bytesValue
+	swappiness, pidsLimit                  int64
+	blkioWeight                            uint16
+	blkioWeights                           weights
+	readBps, writeBps, readIOps, writeIOps rates
+	gpus                                   gpus
+	oomKillDisable                         bool
+	oomScoreAdj                            int
+	cgroupParent                           string
 
 	// the container as a whole
 	autoRemove, init                     bool
@@ -62,19 +65,23 @@ type Flags struct {
 // Add defines the flags of `run` and `create` on f.
 func Add(f *pflag.FlagSet) *Flags {
 	o := &Flags{
-		set: f, ulimits: ulimits{}, memorySwap: bytesValue{unlimited: true},
+		storageOpt: list{check: checkStorage},
+		set:        f, ulimits: ulimits{}, memorySwap: bytesValue{unlimited: true},
 		attach:  list{check: checkAttach},
 		env:     list{check: checkEnv},
 		labels:  list{check: checkLabel},
 		addHost: list{check: checkHost}, endpoint: endpointFlags{link: list{check: checkLink}},
-		dns:    list{check: checkIP},
-		sysctl: list{check: checkKeyValue},
+		dns:         list{check: checkIP},
+		sysctl:      list{check: checkSysctl},
+		deviceRules: list{check: checkDeviceRule},
+		readBps:     rates{bytes: true}, writeBps: rates{bytes: true},
 	}
 	o.addProcess(f)
 	o.addFiles(f)
 	o.addNetwork(f)
 	o.addIsolation(f)
 	o.addResources(f)
+	addOthers(f)
 	f.BoolVar(&o.autoRemove, "rm", false, "Automatically remove the container and its associated anonymous volumes when it exits")
 	f.BoolVar(&o.init, "init", false, "Run an init inside the container that forwards signals and reaps processes")
 	f.StringVar(&o.restart, "restart", "no", "Restart policy to apply when a container exits")
@@ -172,6 +179,12 @@ func (o *Flags) addResources(f *pflag.FlagSet) {
 	f.StringVar(&o.cpusetMems, "cpuset-mems", "", "MEMs in which to allow execution (0-3, 0,1)")
 	f.Int64Var(&o.pidsLimit, "pids-limit", 0, "Tune container pids limit (set -1 for unlimited)")
 	f.Uint16Var(&o.blkioWeight, "blkio-weight", 0, "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)")
+	f.Var(&o.blkioWeights, "blkio-weight-device", "Block IO weight (relative device weight)")
+	f.Var(&o.readBps, "device-read-bps", "Limit read rate (bytes per second) from a device")
+	f.Var(&o.writeBps, "device-write-bps", "Limit write rate (bytes per second) to a device")
+	f.Var(&o.readIOps, "device-read-iops", "Limit read rate (IO per second) from a device")
+	f.Var(&o.writeIOps, "device-write-iops", "Limit write rate (IO per second) to a device")
+	f.Var(&o.gpus, "gpus", "GPU devices to add to the container ('all' to pass all GPUs)")
 	f.BoolVar(&o.oomKillDisable, "oom-kill-disable", false, "Disable OOM Killer")
 	f.IntVar(&o.oomScoreAdj, "oom-score-adj", 0, "Tune host's OOM preferences (-1000 to 1000)")
 }

@@ -13,11 +13,15 @@ import (
 // Result is what the flags say.
 type Result struct {
 	container.CreateRequest
-	CIDFile string // where the ID is written, empty for nowhere
+	CIDFile  string   // where the ID is written, empty for nowhere
+	Warnings []string // for the user
 }
 
 // Parse makes the request from the flags, the image and the command.
 func (o *Flags) Parse(image string, command []string) (*Result, error) {
+	if err := o.checkOthers(); err != nil {
+		return nil, err
+	}
 	config, err := o.config(image, command)
 	if err != nil {
 		return nil, err
@@ -40,7 +44,7 @@ func (o *Flags) Parse(image string, command []string) (*Result, error) {
 		return nil, errors.New("conflicting options: cannot specify both --restart and --rm")
 	}
 	host.ContainerIDFile = o.cidFile
-	r.Config, r.HostConfig, r.CIDFile = config, host, o.cidFile
+	r.Config, r.HostConfig, r.CIDFile, r.Warnings = config, host, o.cidFile, o.warnings()
 	return &r, nil
 }
 
@@ -49,11 +53,11 @@ func (o *Flags) changed(name string) bool { return o.set.Changed(name) }
 func (o *Flags) config(image string, command []string) (*container.Config, error) {
 	env, err := ReadEnv(o.envFile.values, o.env.values)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--env-file: %w", err)
 	}
 	labels, err := readLabels(o.labelFile.values, o.labels.values)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--label-file: %w", err)
 	}
 	check, err := o.health.config()
 	if err != nil {
@@ -146,7 +150,9 @@ func (o *Flags) resources() (*container.Resources, error) {
 		CPUShares: o.cpuShares, NanoCPUs: int64(o.cpus), CPUPeriod: o.cpuPeriod, CPUQuota: o.cpuQuota,
 		CPURealtimePeriod: o.cpuRTPeriod, CPURealtimeRuntime: o.cpuRTRuntime, CpusetCpus: o.cpusetCPUs, CpusetMems: o.cpusetMems,
 		BlkioWeight: o.blkioWeight, Ulimits: o.ulimits.list(), DeviceCgroupRules: o.deviceRules.values,
-		Devices: o.devices.mapped, DeviceRequests: o.devices.requests(),
+		Devices: o.devices.mapped, DeviceRequests: slices.Concat(o.gpus, o.devices.requests()),
+		BlkioWeightDevice: o.blkioWeights, BlkioDeviceReadBps: o.readBps.list, BlkioDeviceWriteBps: o.writeBps.list,
+		BlkioDeviceReadIOps: o.readIOps.list, BlkioDeviceWriteIOps: o.writeIOps.list,
 	}
 	if o.swappiness != -1 && (o.swappiness < 0 || o.swappiness > 100) {
 		return nil, fmt.Errorf("invalid value: %d. Valid memory swappiness range is 0-100", o.swappiness)

@@ -13,10 +13,11 @@ import (
 func securityOpts(values []string) (opts []string, unconfined bool, err error) {
 	for _, opt := range values {
 		key, value, ok := strings.Cut(opt, "=")
-		if !ok && opt != "no-new-privileges" {
-			if key, value, ok = strings.Cut(opt, ":"); !ok {
-				return nil, false, fmt.Errorf("invalid --security-opt: %q", opt)
-			}
+		if !ok && key != "no-new-privileges" {
+			key, value, ok = strings.Cut(opt, ":")
+		}
+		if (!ok || value == "") && key != "no-new-privileges" {
+			return nil, false, fmt.Errorf("invalid --security-opt: %q", opt)
 		}
 		switch {
 		case opt == "systempaths=unconfined":

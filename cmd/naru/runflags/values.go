@@ -1,9 +1,11 @@
 package runflags
 
 import (
+	"errors"
 	"fmt"
 	"math/big"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/docker/go-units"
@@ -148,11 +150,17 @@ func checkEnv(s string) (string, error) {
 
 func checkLabel(s string) (string, error) {
 	name, _, _ := strings.Cut(s, "=")
-	if strings.TrimSpace(name) == "" {
+	name = strings.TrimLeft(name, whitespace)
+	if name == "" {
 		return "", fmt.Errorf("invalid label '%s': empty name", s)
+	}
+	if strings.ContainsAny(name, whitespace) {
+		return "", fmt.Errorf("label '%s' contains whitespaces", name)
 	}
 	return s, nil
 }
+
+const whitespace = " \t\n\r\v\f"
 
 func checkAttach(s string) (string, error) {
 	switch lower := strings.ToLower(s); lower {
@@ -162,9 +170,23 @@ func checkAttach(s string) (string, error) {
 	return "", fmt.Errorf("valid streams are STDIN, STDOUT and STDERR")
 }
 
-func checkKeyValue(s string) (string, error) {
-	if k, _, ok := strings.Cut(s, "="); !ok || k == "" {
-		return "", fmt.Errorf("invalid key=value format: %q", s)
+// sysctls that a container has for its own, beside all below net. and fs.mqueue.
+var sysctls = []string{
+	"kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+	"kernel.shm_rmid_forced",
+}
+
+func checkSysctl(s string) (string, error) {
+	k, _, ok := strings.Cut(s, "=")
+	if ok && k != "" && (slices.Contains(sysctls, k) || strings.HasPrefix(k, "net.") || strings.HasPrefix(k, "fs.mqueue.")) {
+		return s, nil
+	}
+	return "", fmt.Errorf("sysctl '%s' is not allowed", s)
+}
+
+func checkStorage(s string) (string, error) {
+	if !strings.Contains(s, "=") {
+		return "", errors.New("invalid storage option")
 	}
 	return s, nil
 }

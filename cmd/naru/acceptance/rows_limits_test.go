@@ -1,0 +1,63 @@
+package acceptance
+
+// cg reads a file of the container's own cgroup: by its name on v2, and by its controller and name on v1.
+const cg = `cg() { cat /sys/fs/cgroup/$1 2>/dev/null || cat /sys/fs/cgroup/$2; }; `
+
+// A container sees its own cgroup as the root of the hierarchies in both versions: the mounts are cut to it.
+var limitRows = []row{
+	{name: "memory limit", script: `naru run --rm -m 64m $IMG sh -c '` + cg + `cg memory.max memory/memory.limit_in_bytes'`, stdout: "67108864\n"},
+	{name: "memory without swap", script: `naru run --rm -m 64m --memory-swap 64m $IMG sh -c 'cat /sys/fs/cgroup/memory.swap.max 2>/dev/null || echo $(($(cat /sys/fs/cgroup/memory/memory.memsw.limit_in_bytes) - 67108864))'`, stdout: "0\n"},
+	{name: "unlimited swap", script: `naru run --rm -m 64m --memory-swap -1 $IMG sh -c '` + cg + `v=$(cg memory.swap.max memory/memory.memsw.limit_in_bytes); test "$v" = max || test "$v" -gt 1000000000000 && echo unlimited'`, stdout: "unlimited\n"},
+	{name: "memory reservation", script: `naru run --rm -m 64m --memory-reservation 32m $IMG sh -c '` + cg + `cg memory.low memory/memory.soft_limit_in_bytes'`, stdout: "33554432\n"},
+	{name: "out of memory", script: `naru run --name $N -m 32m --memory-swap 32m $IMG python3 -c 'x = bytearray(200 << 20)'; echo $?; naru inspect -f '{{.State.OOMKilled}}' $N`, stdout: "137\ntrue\n"},
+	{name: "oom score", script: `naru run --rm --oom-score-adj 500 $IMG cat /proc/self/oom_score_adj`, stdout: "500\n"},
+	{name: "process limit", script: `naru run --rm --pids-limit 20 $IMG sh -c '` + cg + `cg pids.max pids/pids.max'; for n in 0 -1; do naru run --rm --pids-limit $n $IMG sh -c '` + cg + `cg pids.max pids/pids.max'; done`, stdout: "20\nmax\nmax\n"},
+	{name: "cpu limit", script: `naru run --rm --cpus 0.5 $IMG sh -c 'cat /sys/fs/cgroup/cpu.max 2>/dev/null || echo $(cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us)'`, stdout: "50000 100000\n"},
+	{name: "cpu period and quota", script: `naru run --rm --cpu-period 50000 --cpu-quota 20000 $IMG sh -c 'cat /sys/fs/cgroup/cpu.max 2>/dev/null || echo $(cat /sys/fs/cgroup/cpu/cpu.cfs_quota_us /sys/fs/cgroup/cpu/cpu.cfs_period_us)'`, stdout: "20000 50000\n"},
+	{name: "cpu shares", script: `naru run --rm -c 2048 $IMG sh -c 'w=$(cat /sys/fs/cgroup/cpu.weight 2>/dev/null) && test $w -gt 75 && echo more || test "$(cat /sys/fs/cgroup/cpu/cpu.shares 2>/dev/null)" = 2048 && echo more'`, stdout: "more\n"},
+	{name: "cpuset", script: `naru run --rm --cpuset-cpus 0 --cpuset-mems 0 $IMG sh -c '` + cg + `cg cpuset.cpus cpuset/cpuset.cpus; cg cpuset.mems cpuset/cpuset.mems; nproc'`, stdout: "0\n0\n1\n"},
+	{name: "cpuset that is not there", script: `naru create --cpuset-cpus 77 $IMG true`, stderr: `^naru: error: Requested CPUs are not available - requested 77, available: \S+\n$`, code: 1},
+	{name: "ulimit", script: `naru run --rm --ulimit nofile=100:200 --ulimit core=0 $IMG sh -c 'ulimit -Sn; ulimit -Hn; ulimit -c'; naru run -d --name $N --ulimit nofile=100:200 $IMG sleep 1000 >/dev/null; naru exec $N sh -c 'ulimit -Hn'`, stdout: "100\n200\n0\n200\n"},
+	{name: "unlimited ulimit", script: `naru run --rm --ulimit core=-1 $IMG sh -c 'ulimit -c'`, stdout: "unlimited\n"},
+	{name: "shm size", script: `naru run --rm --shm-size 16m $IMG sh -c 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2'; naru run --rm --ipc shareable --shm-size 8m $IMG sh -c 'df -k /dev/shm | tail -1 | tr -s " " | cut -d" " -f2'`, stdout: "16384\n8192\n"},
+	{name: "sysctl", script: `naru run --rm --sysctl net.core.somaxconn=77 --sysctl kernel.msgmax=1000 $IMG cat /proc/sys/net/core/somaxconn /proc/sys/kernel/msgmax`, stdout: "77\n1000\n"},
+	{name: "sysctl of the host's network", script: `naru run --rm --network host --sysctl net.core.somaxconn=77 $IMG true`, stderr: `sysctl "net.core.somaxconn" not allowed in host network namespace`, code: 125},
+	{name: "block device rates", script: `naru run --rm --device-read-bps /dev/vda:1mb --device-write-iops /dev/vda:50 $IMG sh -c 'cat /sys/fs/cgroup/io.max 2>/dev/null || cat /sys/fs/cgroup/blkio/blkio.throttle.read_bps_device /sys/fs/cgroup/blkio/blkio.throttle.write_iops_device' | tr ' ' '\n' | sed -n 's/^rbps=//;s/^wiops=//;/^1048576$/p;/^50$/p'`, stdout: "1048576\n50\n"},
+	{name: "device", script: `naru run --rm --cap-add SYSLOG --device /dev/kmsg:/dev/k:r $IMG sh -c 'exec 3</dev/k && echo read; exec 3<>/dev/k'`, stdout: "read\n", stderr: `Operation not permitted`, code: 2},
+	{name: "devices of a folder", script: `naru run --rm --device /dev:/hostdev $IMG sh -c 'test -c /hostdev/zero && head -c 3 /hostdev/zero | wc -c'`, stdout: "3\n"},
+	{name: "device that is not there", script: `naru run --name $N --device /dev/nosuch $IMG true; naru inspect -f '{{.State.Status}} {{.State.ExitCode}}' $N`, stdout: "created 128\n", stderr: `error gathering device information while adding custom device "/dev/nosuch": no such file or directory`},
+	{name: "device rule", script: `naru run --rm --cap-add SYSLOG --device-cgroup-rule "c 1:11 rm" $IMG sh -c 'mknod /tmp/k c 1 11 && exec 3</tmp/k && echo read; exec 3<>/tmp/k'`, stdout: "read\n", stderr: `Operation not permitted`, code: 2},
+	{name: "GPUs", script: `naru run --rm --gpus all $IMG true`, stderr: `could not select device driver "" with capabilities: \[\[gpu\]\]`, code: 125},
+	{name: "CDI", script: `naru run --rm --device vendor.com/class=name $IMG true`, stderr: `could not select device driver "cdi"`, code: 125},
+	{name: "cgroup parent", script: `naru run -d --name $N --cgroup-parent /nrparent/$N $IMG sleep 1000 >/dev/null; naru run --rm --cgroupns host --cgroup-parent nrparent/../nrparent/$N $IMG sh -c 'grep -m1 -o "/nrparent/[^/]*" /proc/self/cgroup | head -1'; naru rm -f $N >/dev/null`, stdout: "/nrparent/$N\n"},
+	{name: "cgroup namespace", script: `naru run --rm --cgroupns private $IMG sh -c 'grep -cv ":/$" /proc/self/cgroup'; naru run --rm --cgroupns host $IMG sh -c 'grep -qv ":/$" /proc/self/cgroup && echo host'`, stdout: "0\nhost\n"},
+	{name: "runtimes", script: `for r in runc crun io.containerd.runc.v2; do naru run --rm --runtime $r $IMG echo $r; done; naru run --rm --runtime nosuch $IMG true`, stdout: "runc\ncrun\nio.containerd.runc.v2\n", stderr: `unknown or invalid runtime name: nosuch`, code: 125},
+	{name: "storage option", script: `naru run --rm --storage-opt size=1g $IMG true`, stderr: `--storage-opt is supported only for overlay over xfs with 'pquota' mount option`, code: 125},
+	{name: "kernel memory is ignored", script: `naru run --rm --kernel-memory 4m $IMG echo runs`, stdout: "runs\n", stderr: `Flag --kernel-memory has been deprecated, and no longer supported by the kernel`},
+	{name: "a Windows flag", script: `naru run --rm --cpu-count 2 $IMG true`, stderr: `"--cpu-count" is only supported on a Docker daemon running on windows`, code: 125},
+}
+
+var securityRows = []row{
+	{name: "seccomp file", script: `echo '{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat"],"action":"SCMP_ACT_ERRNO"}]}' >prof.json; naru run --rm --security-opt seccomp=prof.json $IMG sh -c 'grep Seccomp: /proc/self/status; mkdir /x'`, stdout: "Seccomp:\t2\n", stderr: `Operation not permitted`, code: 1},
+	{name: "seccomp builtin", script: `naru run --rm --security-opt seccomp=builtin $IMG grep Seccomp: /proc/self/status; naru run --rm --privileged --security-opt seccomp=builtin $IMG grep Seccomp: /proc/self/status`, stdout: "Seccomp:\t2\nSeccomp:\t2\n"},
+	{name: "no-new-privileges, all spellings", script: `for o in no-new-privileges no-new-privileges=true no-new-privileges:true no-new-privileges=false; do naru run --rm --security-opt $o $IMG sed -n 's/NoNewPrivs:.//p' /proc/self/status; done; naru run -d --name $N --security-opt no-new-privileges $IMG sleep 1000 >/dev/null; naru exec $N sed -n 's/NoNewPrivs:.//p' /proc/self/status`, stdout: "1\n1\n1\n0\n1\n"},
+	{name: "AppArmor and labels are ignored without them", script: `naru run --rm --security-opt apparmor=unconfined --security-opt label=disable --security-opt label=type:svirt_t $IMG echo runs`, stdout: "runs\n"},
+	{name: "systempaths unconfined", script: `naru run --rm --security-opt systempaths=unconfined $IMG sh -c 'grep -q . /proc/interrupts && echo seen; awk "\$5 == \"/proc/sys\"" /proc/self/mountinfo | wc -l'`, stdout: "seen\n0\n"},
+	{name: "all capabilities", script: `naru run --rm --cap-add all --cap-drop SYS_ADMIN $IMG sh -c 'grep CapEff /proc/self/status | cut -c8- | { read x; echo $((0x$x >> 21 & 1)) $((0x$x >> 12 & 1)); }'`, stdout: "0 1\n"},
+	{name: "privileged", script: `naru run --rm --privileged $IMG sh -c 'test -c /dev/kmsg && echo devices; touch /sys/fs/cgroup/x 2>/dev/null; mkdir -p /mnt/t && mount -t tmpfs t /mnt/t && echo mounts; awk "\$5 == \"/sys\" {print \$6}" /proc/self/mountinfo | grep -o ^rw; grep -q . /proc/interrupts && echo unmasked; grep Seccomp: /proc/self/status'`, stdout: "devices\nmounts\nrw\nunmasked\nSeccomp:\t0\n"},
+	{name: "writable cgroups", script: `naru run --rm --cgroupns private --security-opt writable-cgroups=true $IMG sh -c 'd=/sys/fs/cgroup; test -d $d/pids && d=$d/pids; mkdir $d/own && rmdir $d/own && echo made'; naru run --rm $IMG sh -c 'd=/sys/fs/cgroup; test -d $d/pids && d=$d/pids; mkdir $d/own'`, stdout: "made\n", stderr: `Read-only file system`, code: 1},
+	{name: "read-only root", script: `naru run --rm --read-only $IMG sh -c 'touch /dev/shm/a /dev/x && echo ok; touch /run/x'`, stdout: "ok\n", stderr: `Read-only file system`, code: 1},
+	{name: "groups by name and number", script: `naru run --rm -u www-data --group-add tape --group-add 4242 $IMG id -G`, stdout: "33 26 4242\n"},
+	{name: "user and group in all mixes", script: `for u in 33 www-data:tape 33:26 :tape 1234 007; do naru run --rm -u $u $IMG sh -c 'echo $(id -u):$(id -g) $(id -G)'; done`, stdout: "33:33 33\n33:26 26\n33:26 26\n0:26 26\n1234:0 0\n7:7 7\n"},
+	{name: "ids beyond the last", script: `naru run --rm -u 4294967294:4294967294 $IMG id -u; for u in 4294967295 4294967296 -1 0:-1; do naru create -u $u $IMG true; echo $?; done`, stdout: "4294967294\n1\n1\n1\n1\n", stderr: `uids and gids must be in range 0-4294967294`},
+	{name: "unknown user", script: `naru run --rm -u nosuch $IMG true; echo $?; naru run --rm -u 0:nosuch $IMG true`, stdout: "125\n", stderr: `unable to find user nosuch: no matching entries in passwd file[\s\S]*unable to find group nosuch: no matching entries in group file`, code: 125},
+	{name: "users nobody can be", script: `naru run --rm --userns auto $IMG true`, stderr: `--userns: invalid USER mode`, code: 125},
+	{name: "pid namespace of a container", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null; naru run --rm --pid container:$N $IMG cat /proc/1/comm; naru stop -t 0 $N >/dev/null; naru run --rm --pid container:$N $IMG true`, stdout: "sleep\n", stderr: `non running container: container .* is exited`, code: 125},
+	{name: "pid namespace of the host", script: `naru run --rm --pid host $IMG sh -c 'test $$ != 1 && test -d /proc/2 && echo host'`, stdout: "host\n"},
+	{name: "ipc shareable", script: `naru run -d --name $N --ipc shareable $IMG sleep 1000 >/dev/null; naru exec $N sh -c 'echo here >/dev/shm/f'; naru run --rm --ipc container:$N $IMG cat /dev/shm/f; naru run --rm --ipc container:$N $IMG sh -c 'echo back >/dev/shm/g'; naru exec $N cat /dev/shm/g; naru restart -t 0 $N >/dev/null; naru exec $N ls /dev/shm`, stdout: "here\nback\n"},
+	{name: "ipc private is not shared", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null; naru create --ipc container:$N $IMG true`, stderr: `non-shareable IPC \(hint: use IpcMode:shareable for the donor container\)`, code: 1},
+	{name: "ipc none and host", script: `naru run --rm --ipc none $IMG sh -c 'grep -c " /dev/shm " /proc/self/mountinfo'; naru run --rm --ipc host $IMG sh -c 'grep -c " /dev/shm " /proc/self/mountinfo'`, stdout: "0\n1\n"},
+	{name: "uts of the host", script: `naru run --rm --uts host $IMG hostname >a; naru run --rm --uts host --network host $IMG cat /proc/sys/kernel/hostname >b; cmp a b && naru run --rm $IMG hostname | grep -cE '^[0-9a-f]{12}$'; naru run --rm --uts host --hostname x $IMG true`, stdout: "1\n", stderr: `conflicting options: hostname and the UTS mode`, code: 125},
+	{name: "domain name", script: `naru run --rm --hostname box --domainname example.test $IMG cat /proc/sys/kernel/domainname`, stdout: "example.test\n"},
+	{name: "annotation", script: `naru create --name $N --annotation a.b=c $IMG true >/dev/null; naru inspect -f '{{json .HostConfig.Annotations}}' $N`, stdout: "{\"a.b\":\"c\"}\n"},
+}
