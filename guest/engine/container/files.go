@@ -46,11 +46,7 @@ func (m *Manager) writeFiles(c *Container, box *network.Sandbox, mounts []runtim
 
 func (m *Manager) fillFiles(c *Container, box *network.Sandbox) error {
 	hc := c.HostConfig
-	var dns []string
-	for _, a := range hc.DNS {
-		dns = append(dns, a.String())
-	}
-	resolv, err := network.ResolvConf(hc.NetworkMode, dns, hc.DNSSearch, hc.DNSOptions)
+	resolv, err := c.resolvConf(box)
 	if err != nil {
 		return fmt.Errorf("resolv.conf: %w", err)
 	}
@@ -67,9 +63,49 @@ func (m *Manager) fillFiles(c *Container, box *network.Sandbox) error {
 	return nil
 }
 
+// resolvConf is the content of the container's resolv.conf.
+func (r *record) resolvConf(box *network.Sandbox) ([]byte, error) {
+	hc := r.HostConfig
+	if box.NameServer.IsValid() {
+		return network.EmbeddedResolvConf(box.NameServer, hc.DNSSearch, hc.DNSOptions)
+	}
+	var dns []string
+	for _, a := range hc.DNS {
+		dns = append(dns, a.String())
+	}
+	return network.ResolvConf(hc.NetworkMode, dns, hc.DNSSearch, hc.DNSOptions)
+}
+
+// refreshResolv gives a running container that has come to its first user-defined network that one's name server, unless
+// the container has written the file itself.
+func (m *Manager) refreshResolv(c *Container, box *network.Sandbox) error {
+	if !box.NameServer.IsValid() {
+		return nil
+	}
+	path := filepath.Join(c.dir, "resolv.conf")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	was := *box
+	was.NameServer = netip.Addr{}
+	before, err := c.resolvConf(&was)
+	if err != nil || !bytes.Equal(content, before) {
+		return err
+	}
+	next, err := c.resolvConf(box)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, next, 0o644) // it is a mount in the container: the file itself must stay
+}
+
 // refreshFiles brings the hosts file of a running container in line with the networks that it has come to or left: its
 // own lines come and go, and what the container has written there stays.
 func (m *Manager) refreshFiles(c *Container, before map[string]*mobynet.EndpointSettings, box *network.Sandbox) error {
+	if err := m.refreshResolv(c, box); err != nil {
+		return err
+	}
 	had, has := addresses(before), addresses(box.Networks)
 	path := filepath.Join(c.dir, "hosts")
 	content, err := os.ReadFile(path)

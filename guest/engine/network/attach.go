@@ -14,6 +14,8 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
+
+	"naru/guest/engine/resolver"
 )
 
 // cleanupTime bounds what is undone after a failure, also when the caller has given up.
@@ -33,7 +35,9 @@ func (m *Manager) Attach(ctx context.Context, req Request) (*Sandbox, error) {
 		return nil, err
 	}
 	defer m.letGo(list)
-	b := &box{id: req.ContainerID, boxRecord: boxRecord{Name: req.Name, Hostname: req.Hostname, Wishes: req.Ports}}
+	b := &box{id: req.ContainerID, boxRecord: boxRecord{
+		Name: req.Name, Hostname: req.Hostname, Wishes: req.Ports, Servers: req.DNS, DotsSet: dotsSet(req.DNSOptions),
+	}}
 	err = m.furnishBox(ctx, b, list)
 	if err == nil {
 		err = m.saveBox(b)
@@ -41,10 +45,10 @@ func (m *Manager) Attach(ctx context.Context, req Request) (*Sandbox, error) {
 	if err != nil {
 		return nil, errors.Join(err, m.dismantle(ctx, b))
 	}
-	m.mu.Lock()
-	m.boxes[b.id] = b
-	s := m.sandbox(b)
-	m.mu.Unlock()
+	s, err := m.install(b)
+	if err != nil {
+		return nil, errors.Join(err, m.Detach(ctx, b.id))
+	}
 	for _, w := range list {
 		m.emit(events.ActionConnect, w.n, b.id)
 	}
@@ -164,6 +168,7 @@ func (m *Manager) takeSpace(ctx context.Context, b *box, list []want) ([]want, e
 	ep := newEndpoint(list[0], b)
 	ep.Link = s.Link
 	b.Pin, b.Endpoints = s.Pin, []*endpoint{ep}
+	b.sockets, b.DNS = s.dns, s.dns.Ports
 	return list, nil
 }
 
@@ -216,7 +221,7 @@ func (m *Manager) connectAll(b *box, list, rest []want) error {
 				return err
 			}
 		}
-		return m.settleGateways(b, h)
+		return errors.Join(m.settleGateways(b, h), m.listen(b))
 	})
 }
 
@@ -371,6 +376,9 @@ func (m *Manager) sandbox(b *box) *Sandbox {
 	if len(s.Addrs) > 0 {
 		s.Addr = s.Addrs[0]
 	}
+	if b.DNS != (resolver.Ports{}) {
+		s.NameServer = resolver.Addr
+	}
 	if b.Pin != "" {
 		s.Path = filepath.Join(m.pins, b.Pin)
 	}
@@ -390,25 +398,21 @@ func (m *Manager) gateway(b *box) netip.Addr {
 
 // Detach takes the networks back. Idempotent; the namespace itself is dropped in the background.
 func (m *Manager) Detach(ctx context.Context, containerID string) error {
-	m.mu.Lock()
-	b := m.boxes[containerID]
-	var nets []*netEntry
-	if b != nil {
-		for _, ep := range b.Endpoints {
-			if n := m.nets[ep.NetworkID]; n != nil {
-				nets = append(nets, n)
-				n.holds++ // the addresses are given back below
-			}
-		}
-		delete(m.boxes, containerID)
-	}
-	m.mu.Unlock()
+	b := m.uninstall(containerID)
 	if b == nil {
 		return nil
 	}
 	err := errors.Join(m.opts.Store.Delete(kindBox, containerID, false), m.dismantle(ctx, b))
+	m.mu.Lock()
+	var nets []*netEntry
+	for _, ep := range b.Endpoints {
+		if n := m.nets[ep.NetworkID]; n != nil {
+			n.holds--
+			nets = append(nets, n)
+		}
+	}
+	m.mu.Unlock()
 	for _, n := range nets {
-		m.letGo([]want{{n: n}})
 		m.emit(events.ActionDisconnect, n, containerID)
 	}
 	return err
@@ -419,6 +423,9 @@ func (m *Manager) dismantle(ctx context.Context, b *box) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
 	defer cancel()
 	err := m.unpublish(ctx, b)
+	if b.sockets != nil {
+		b.sockets.Close() // the resolver has not had them
+	}
 	if b.Pin != "" {
 		m.drop(b.Pin)
 	}

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/moby/moby/api/types/network"
+
+	"naru/guest/engine/resolver"
 )
 
 // boxRecord is a running container's network as it is stored: its namespace, its place on each network, its ports.
@@ -20,12 +22,17 @@ type boxRecord struct {
 	Via6      netip.Addr `json:",omitzero"`
 	Gateway   string     `json:",omitempty"` // ID of the network that is the way out, "" for none
 	Gateway6  string     `json:",omitempty"`
+
+	DNS     resolver.Ports `json:",omitzero"`  // of its name server, zero for none
+	Servers []netip.Addr   `json:",omitempty"` // that the user wants asked for other names
+	DotsSet bool           `json:",omitempty"` // the option ndots is set, by the user or on the host
 }
 
 // box is a boxRecord at work. It is changed by one call at a time: its container sees to that.
 type box struct {
 	boxRecord
-	id string // of the container
+	id      string            // of the container
+	sockets *resolver.Sockets // nil for none; the resolver closes them once it has them
 }
 
 // endpoint is a container's place on one network.
@@ -71,15 +78,31 @@ func (ep *endpoint) priority() int {
 // equals the network with more ways out, then the first by name. nil for none.
 func gatewayEndpoints(b *box, nets map[string]*netEntry) (v4, v6 *endpoint) {
 	list := slices.Clone(b.Endpoints)
-	ways := func(ep *endpoint) (has4, has6 bool) {
-		n := nets[ep.NetworkID]
-		if n == nil || n.Internal {
-			return false, false
+	sortByGateway(list, nets)
+	for _, ep := range list {
+		has4, has6 := ep.ways(nets[ep.NetworkID])
+		if has4 && v4 == nil {
+			v4 = ep
 		}
-		return ep.Addr.IsValid() && n.V4 != nil && n.V4.Gateway.IsValid(), ep.Addr6.IsValid() && n.V6 != nil && n.V6.Gateway.IsValid()
+		if has6 && v6 == nil {
+			v6 = ep
+		}
 	}
+	return v4, v6
+}
+
+// ways tells by which families what leaves could go through the endpoint.
+func (ep *endpoint) ways(n *netEntry) (v4, v6 bool) {
+	if n == nil || n.Internal {
+		return false, false
+	}
+	return ep.Addr.IsValid() && n.V4 != nil && n.V4.Gateway.IsValid(), ep.Addr6.IsValid() && n.V6 != nil && n.V6.Gateway.IsValid()
+}
+
+// sortByGateway puts the endpoints into Docker's order of ways out.
+func sortByGateway(list []*endpoint, nets map[string]*netEntry) {
 	count := func(ep *endpoint) int {
-		has4, has6 := ways(ep)
+		has4, has6 := ep.ways(nets[ep.NetworkID])
 		return b2i(has4) + b2i(has6)
 	}
 	name := func(ep *endpoint) string {
@@ -91,14 +114,4 @@ func gatewayEndpoints(b *box, nets map[string]*netEntry) (v4, v6 *endpoint) {
 	slices.SortStableFunc(list, func(x, y *endpoint) int {
 		return cmp.Or(cmp.Compare(y.priority(), x.priority()), cmp.Compare(count(y), count(x)), cmp.Compare(name(x), name(y)))
 	})
-	for _, ep := range list {
-		has4, has6 := ways(ep)
-		if has4 && v4 == nil {
-			v4 = ep
-		}
-		if has6 && v6 == nil {
-			v6 = ep
-		}
-	}
-	return v4, v6
 }

@@ -67,7 +67,7 @@ func (m *Manager) Connect(ctx context.Context, req Request, ref string, s *netwo
 		if err := m.connect(next, list[0], h); err != nil {
 			return err
 		}
-		return m.settleGateways(next, h)
+		return errors.Join(m.settleGateways(next, h), m.listen(next))
 	})
 	if err == nil {
 		err = m.republish(ctx, b, next)
@@ -76,14 +76,14 @@ func (m *Manager) Connect(ctx context.Context, req Request, ref string, s *netwo
 		err = m.saveBox(next)
 	}
 	if err != nil {
+		if b.sockets == nil && next.sockets != nil {
+			next.sockets.Close()
+		}
 		return nil, errors.Join(err, m.leave(ctx, next, b, list[0].n))
 	}
-	m.mu.Lock()
-	m.boxes[b.id] = next
-	out := m.sandbox(next)
-	m.mu.Unlock()
+	out, err := m.install(next)
 	m.emit(events.ActionConnect, list[0].n, b.id)
-	return out, nil
+	return out, err
 }
 
 // holdOne finds what Connect needs and keeps the network from being removed.
@@ -143,12 +143,9 @@ func (m *Manager) Disconnect(ctx context.Context, req Request, ref string) (*San
 	if err := m.leave(ctx, b, next, n); err != nil {
 		return nil, err
 	}
-	m.mu.Lock()
-	m.boxes[b.id] = next
-	out := m.sandbox(next)
-	m.mu.Unlock()
+	out, err := m.install(next)
 	m.emit(events.ActionDisconnect, n, b.id)
-	return out, nil
+	return out, err
 }
 
 // leave takes b off a network: next is what it is to be afterwards, without an endpoint there. The record comes first,
@@ -195,7 +192,7 @@ func (m *Manager) unplug(ep *endpoint) error {
 
 // clone copies b so that the copy can be changed while others read b.
 func (b *box) clone() *box {
-	out := &box{id: b.id, boxRecord: b.boxRecord}
+	out := &box{id: b.id, boxRecord: b.boxRecord, sockets: b.sockets}
 	out.Endpoints, out.Bindings = slices.Clone(b.Endpoints), slices.Clone(b.Bindings)
 	return out
 }
@@ -217,7 +214,7 @@ func (m *Manager) Rename(containerID, name string) error {
 			next.Endpoints[i] = &renamed
 		}
 	}
-	m.boxes[containerID] = next
 	m.mu.Unlock()
-	return m.saveBox(next)
+	_, err := m.install(next)
+	return errors.Join(err, m.saveBox(next))
 }

@@ -17,6 +17,9 @@ type Request struct {
 	// that Mode names, without any.
 	Settings map[string]*network.EndpointSettings
 	Ports    network.PortMap // what to publish; host port "" or "0" is any free one
+	DNS      []netip.Addr    // name servers of the user's, for names that no container has; nil for the host's
+	// DNSOptions are those of resolv.conf that the user wants.
+	DNSOptions []string
 	// JoinPath is the network namespace of the other container in mode "container:<id>".
 	JoinPath string
 }
@@ -31,6 +34,8 @@ type Sandbox struct {
 	// Addr is the container's own address for /etc/hosts, invalid when it has none; Addrs are all of them.
 	Addr  netip.Addr
 	Addrs []netip.Addr
+	// NameServer is where its names are looked up, invalid where that is as on the host.
+	NameServer netip.Addr
 	// Gateway is where `host-gateway` points, invalid when there is none.
 	Gateway netip.Addr
 }

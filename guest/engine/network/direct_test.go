@@ -190,8 +190,9 @@ func (w *world) kill() {
 		}
 	}
 	if w.m.bare != nil {
-		w.m.bare.close(func(*space) {})
+		w.m.bare.close(func(s *space) { s.dns.Close() })
 	}
+	w.m.dns.Close()
 	w.m.drops.Wait()
 	w.m.ports.releaseAll()
 	w.m.host.close()

@@ -21,6 +21,7 @@ import (
 
 	"naru/guest/api"
 	"naru/guest/engine/event"
+	"naru/guest/engine/resolver"
 )
 
 // Store keeps records over restarts of the engine. Put and Delete with durable return only after the record is
@@ -53,6 +54,10 @@ type Manager struct {
 	ports *portTable
 	pub   *Publisher // nil in direct mode
 
+	names    *directory
+	dns      *resolver.Server
+	upstream upstream
+
 	drops sync.WaitGroup // namespaces being dropped in the background
 
 	setup sync.Mutex // held while a network is made, brought up or removed; taken before mu
@@ -77,7 +82,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	}
 	m := &Manager{
 		opts: opts, pins: filepath.Join(opts.Run, "netns"), table: newTable(opts.Name), ports: newPortTable(),
-		nets: map[string]*netEntry{}, boxes: map[string]*box{},
+		nets: map[string]*netEntry{}, boxes: map[string]*box{}, names: newDirectory(),
 	}
 	if opts.Mode == api.ModeMachine {
 		m.pub = newPublisher(opts.Log)
@@ -90,7 +95,13 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if m.host, err = openHostNS(opts.NewNS); err != nil {
 		return nil, err
 	}
-	if err := m.load(); err != nil {
+	if m.dns, err = resolver.New(opts.Log); err == nil {
+		err = m.load()
+	}
+	if err != nil {
+		if m.dns != nil {
+			m.dns.Close()
+		}
 		m.host.close()
 		return nil, err
 	}
@@ -212,8 +223,9 @@ func (m *Manager) Close() error {
 		}
 	}
 	if bare != nil {
-		bare.close(func(s *space) { m.drop(s.Pin) })
+		bare.close(func(s *space) { m.discard(s) })
 	}
+	m.dns.Close()
 	m.drops.Wait()
 	m.ports.releaseAll()
 	m.table.close()

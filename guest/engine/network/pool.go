@@ -12,6 +12,8 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
+
+	"naru/guest/engine/resolver"
 )
 
 // Sizes of the pools: how many ready namespaces wait, and how many makers work at once. A maker holds one more.
@@ -26,12 +28,13 @@ const poolRetry = time.Second
 
 // space is a network namespace ready for a container: loopback up and, on the default bridge, eth0 with address and
 // default route. The address is taken when the space is made, so that giving it to a container needs no netlink call,
-// which would queue behind the kernel's removal of other namespaces. A bare one has an eth0 that is on no network yet:
-// containers of all user-defined networks share that pool.
+// which would queue behind the kernel's removal of other namespaces. A bare one has an eth0 that is on no network yet, and
+// sockets for a name server: containers of all user-defined networks share that pool.
 type space struct {
 	Pin  string // name under the folder of pins
 	Addr netip.Addr
 	Link string // the host's side of the veth pair
+	dns  *resolver.Sockets
 }
 
 // pool keeps ready spaces of one network. Its makers end with close.
@@ -129,7 +132,7 @@ func (m *Manager) takeBare(ctx context.Context) (*space, error) {
 		return nil, errClosed
 	}
 	if m.bare == nil {
-		m.bare = newPool(bareReady, bareMakers, m.newBare, func(s *space) { m.drop(s.Pin) })
+		m.bare = newPool(bareReady, bareMakers, m.newBare, m.discard)
 	}
 	p := m.bare
 	m.mu.Unlock()
@@ -157,12 +160,20 @@ func (m *Manager) newIsolated() (*space, error) {
 	return s, nil
 }
 
+// discard lets a bare space go.
+func (m *Manager) discard(s *space) {
+	s.dns.Close()
+	m.drop(s.Pin)
+}
+
 // newBare makes a space with an eth0 that is on no network.
 func (m *Manager) newBare() (*space, error) {
 	s := &space{Pin: newID()[:12]}
 	err := m.host.inNewNS(func() error {
 		return m.furnish(s, func(*netlink.Handle) (err error) {
-			s.Link, err = m.newPair("eth0", nil, 0)
+			if s.Link, err = m.newPair("eth0", nil, 0); err == nil {
+				s.dns, err = resolver.Listen(resolver.Ports{})
+			}
 			return err
 		})
 	})

@@ -24,6 +24,34 @@ const (
 // publicDNS serves containers when the host names no server that they could reach, as in Docker.
 var publicDNS = []string{"8.8.8.8", "8.8.4.4"}
 
+// dotsSet reports whether the option ndots is set, by the user or else on the host.
+func dotsSet(options []string) bool {
+	if len(options) == 0 {
+		host, err := readIfThere(hostResolvConf)
+		if err != nil {
+			return false
+		}
+		options = parseResolv(host).options
+	}
+	return slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "ndots:") })
+}
+
+// EmbeddedResolvConf is the content of /etc/resolv.conf where server answers: the host's, with that server alone.
+func EmbeddedResolvConf(server netip.Addr, search, options []string) ([]byte, error) {
+	host, err := readIfThere(hostResolvConf)
+	if err != nil {
+		return nil, err
+	}
+	if len(options) == 0 {
+		options = parseResolv(host).options
+	}
+	options = slices.Clone(options)
+	if !slices.ContainsFunc(options, func(o string) bool { return strings.HasPrefix(o, "ndots:") }) {
+		options = append(options, "ndots:0")
+	}
+	return resolvConf(host, true, []string{server.String()}, search, options), nil
+}
+
 // ResolvConf is the content of a container's /etc/resolv.conf: the host's as it is in host mode, else with its
 // loopback name servers left out, each part replaced by what the user gave.
 func ResolvConf(mode container.NetworkMode, dns, search, options []string) ([]byte, error) {
@@ -195,6 +223,9 @@ func EditHosts(content []byte, names []string, has, had []netip.Addr) []byte {
 			continue
 		}
 		b.Write(line)
+	}
+	if b.Len() > 0 && !bytes.HasSuffix(b.Bytes(), []byte("\n")) {
+		b.WriteByte('\n')
 	}
 	for _, a := range left {
 		if !slices.Contains(had, a) { // else the container itself has removed it

@@ -165,14 +165,13 @@ func (m *Manager) repair(ctx context.Context, b *box) error {
 	next := b.clone()
 	next.Gateway, next.Gateway6 = "", ""
 	err := m.inside(b.Pin, func(h *netlink.Handle) error { return m.settleGateways(next, h) })
+	errs = append(errs, m.relisten(next))
 	if err == nil {
 		err = m.republish(ctx, b, next)
 	}
-	if err == nil && (next.Gateway != b.Gateway || next.Gateway6 != b.Gateway6) {
+	if err == nil && (next.Gateway != b.Gateway || next.Gateway6 != b.Gateway6 || next.DNS != b.DNS) {
 		err = m.saveBox(next)
 	}
-	m.mu.Lock()
-	m.boxes[b.id] = next
-	m.mu.Unlock()
-	return errors.Join(append(errs, err)...)
+	_, installed := m.install(next)
+	return errors.Join(append(errs, err, installed)...)
 }
