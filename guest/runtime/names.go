@@ -25,3 +25,9 @@ func namesOf(entries [][]string) map[int]string {
 	}
 	return names
 }
+
+// CheckUser refuses a user or group that a root file system does not have, in Docker's words.
+func CheckUser(rootfs, wish string) error {
+	_, _, err := lookupUser(rootfs, wish, nil)
+	return err
+}

@@ -67,6 +67,7 @@ var apiTable = slices.Concat(
 	apiSystemCases,
 	apiLifecycleCases,
 	apiLimitCases,
+	apiLookCases,
 )
 
 // shapeSince is the API version of the oldest dockerd whose answers are compared key by key: of a version that it does not have it

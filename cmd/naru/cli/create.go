@@ -170,7 +170,7 @@ func (c *cidFile) close() {
 // checkTerminal refuses to give a terminal to a process whose stdin would not be one.
 func (a *app) checkTerminal(config *container.Config) error {
 	if config.Tty && config.AttachStdin && !terminal.Is(a.in) {
-		return errors.New("the input device is not a TTY")
+		return errors.New("cannot attach stdin to a TTY-enabled container because stdin is not a terminal")
 	}
 	return nil
 }

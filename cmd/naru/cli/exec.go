@@ -50,7 +50,7 @@ func (a *app) exec(ctx context.Context, c *client.Client, name string, o *execut
 	if !o.detach {
 		req.AttachStdout, req.AttachStderr, req.AttachStdin = true, true, o.stdin
 		if req.Tty && o.stdin && !terminal.Is(a.in) {
-			return errors.New("the input device is not a TTY")
+			return errors.New("cannot attach stdin to a TTY-enabled container because stdin is not a terminal")
 		}
 	}
 	if rows, cols, ok := terminal.Size(a.out); ok && req.Tty {

@@ -66,6 +66,9 @@ func (m *Manager) ExecCreate(ref string, want container.ExecCreateRequest) (stri
 	if want.WorkingDir != "" && !strings.HasPrefix(want.WorkingDir, "/") {
 		return "", invalid("the working directory '%s' is invalid, it needs to be an absolute path", want.WorkingDir)
 	}
+	if err := runtime.CheckUser(m.rootfsPath(c.ID), want.User); want.User != "" && err != nil {
+		return "", err
+	}
 	x := newExec(c, want)
 	if err := m.register(x); err != nil {
 		return "", err
@@ -410,14 +413,21 @@ func (m *Manager) ExecInspect(id string) (*container.ExecInspectResponse, error)
 	if err != nil {
 		return nil, err
 	}
+	keys, user := []byte{}, x.want.User
+	if x.want.DetachKeys != "" {
+		keys, _ = detachKeys(x.want.DetachKeys) // was checked at creation
+	}
+	if user == "" {
+		user = x.c.Config.User
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return &container.ExecInspectResponse{
 		ID: x.ID, Running: x.running, ExitCode: x.exitCode, Pid: x.pid, ContainerID: x.c.ID,
 		OpenStdin: x.want.AttachStdin, OpenStdout: x.want.AttachStdout, OpenStderr: x.want.AttachStderr,
-		CanRemove: x.exitCode != nil, DetachKeys: []byte(x.want.DetachKeys),
+		DetachKeys: keys,
 		ProcessConfig: &container.ExecProcessConfig{
-			Tty: x.want.Tty, Entrypoint: x.want.Cmd[0], Arguments: x.want.Cmd[1:], Privileged: &x.want.Privileged, User: x.want.User,
+			Tty: x.want.Tty, Entrypoint: x.want.Cmd[0], Arguments: x.want.Cmd[1:], Privileged: &x.want.Privileged, User: user,
 		},
 	}, nil
 }

@@ -74,8 +74,9 @@ func explainExec(cause error, arg string) (int, error) {
 		return exitNotInvoked, cause
 	}
 	code, text := explainRuntime(ke.Stderr, ke.Message, arg)
+	message := fmt.Sprintf("OCI runtime exec failed: exec failed: %s: unknown", text)
 	if code == exitNotStarted {
-		code = exitNotInvoked
+		return code, errdefs.ErrUnknown.WithMessage(message)
 	}
-	return code, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("OCI runtime exec failed: exec failed: %s: unknown", text))
+	return code, errdefs.ErrInvalidArgument.WithMessage(message)
 }
