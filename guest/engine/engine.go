@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"naru/guest/api"
+	"naru/guest/engine/build"
 	"naru/guest/engine/container"
 	"naru/guest/engine/event"
 	"naru/guest/engine/facts"
@@ -52,6 +53,7 @@ type Engine struct {
 	Networks   *network.Manager
 	Volumes    *volume.Manager
 	Containers *container.Manager
+	Builds     *build.Builder
 	Programs   facts.Programs
 	ID         string // of this installation, for as long as its data lives
 	Started    time.Time
@@ -132,6 +134,12 @@ func (e *Engine) openParts(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	e.Builds, err = build.New(build.Options{
+		Root: e.Root, Run: e.Run, Cgroup: "/" + e.Name, Crun: e.Crun, Images: e.Images, Networks: e.Networks, Log: e.Log,
+	})
+	if err != nil {
+		return err
+	}
 	e.Containers.Images, e.Containers.Volumes, e.Containers.Networks = e.Images, e.Volumes, e.Networks
 	return nil
 }
@@ -174,7 +182,7 @@ func (e *Engine) Stop(ctx context.Context) error { return e.Containers.Shutdown(
 // Close removes everything that is not data: networks, mounts, cgroups. All containers have stopped, and nobody
 // asks anything any more.
 func (e *Engine) Close(ctx context.Context) error {
-	return errors.Join(e.Containers.Drain(ctx), e.Networks.Teardown(ctx), e.Containers.RemoveCgroup(), e.close())
+	return errors.Join(e.Builds.Close(), e.Containers.Drain(ctx), e.Networks.Teardown(ctx), e.Containers.RemoveCgroup(), e.close())
 }
 
 func (e *Engine) close() error {

@@ -101,7 +101,10 @@ func (u *usages) measure(ctx context.Context, objects map[system.DiskUsageObject
 		})
 	}
 	if objects[system.BuildCacheObject] {
-		out.BuildCacheUsage = &buildtypes.DiskUsage{} // there is no builder yet
+		g.Go(func() (err error) {
+			out.BuildCacheUsage, err = once(ctx, &u.group, "build cache", u.buildCache)
+			return err
+		})
 	}
 	return out, g.Wait()
 }
@@ -116,6 +119,24 @@ func once[T any](ctx context.Context, group *singleflight.Group, key string, f f
 	case <-ctx.Done():
 		return out, context.Cause(ctx)
 	}
+}
+
+func (u *usages) buildCache(ctx context.Context) (*buildtypes.DiskUsage, error) {
+	list, err := u.e.Builds.Usage(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &buildtypes.DiskUsage{TotalCount: int64(len(list)), Items: list}
+	for _, c := range list {
+		out.TotalSize += c.Size
+		switch {
+		case c.InUse:
+			out.ActiveCount++
+		case !c.Shared:
+			out.Reclaimable += c.Size
+		}
+	}
+	return out, nil
 }
 
 func (u *usages) containers(ctx context.Context) (*apicontainer.DiskUsage, error) {

@@ -31,7 +31,7 @@ var binaries, whyNot string
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "nsrv")
 	if err == nil {
-		whyNot, err = build(dir)
+		whyNot, err = buildPrograms(dir)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func build(dir string) (whyNot string, err error) {
+func buildPrograms(dir string) (whyNot string, err error) {
 	if os.Getuid() != 0 {
 		return "needs root: sudo go test ./guest/server", nil
 	}

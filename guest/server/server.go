@@ -27,7 +27,11 @@ const headerTimeout = time.Minute
 func New(e *engine.Engine, log *slog.Logger) *Server {
 	s := &Server{log: log}
 	s.life, s.endLife = context.WithCancel(context.Background())
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true) // for gRPC, see withGRPC
 	s.http = &http.Server{
+		Protocols:         &protocols,
 		Handler:           Handler(e, log),
 		ReadHeaderTimeout: headerTimeout,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
@@ -38,10 +42,10 @@ func New(e *engine.Engine, log *slog.Logger) *Server {
 
 // Handler is the API of e: Docker's, and /naru/….
 func Handler(e *engine.Engine, log *slog.Logger) http.Handler {
-	return newRouter(log,
+	return withGRPC(e.Builds, newRouter(log,
 		systemRoutes(e), eventRoutes(e.Events), containerRoutes(e.Containers), fileRoutes(e.Containers), execRoutes(e.Containers),
-		imageRoutes(e.Images), networkRoutes(e.Networks, e.Containers), volumeRoutes(e.Volumes),
-		swarmRoutes(), pluginRoutes(), naruRoutes(e))
+		imageRoutes(e.Images), buildRoutes(e.Builds), networkRoutes(e.Networks, e.Containers), volumeRoutes(e.Volumes),
+		swarmRoutes(), pluginRoutes(), naruRoutes(e)))
 }
 
 // Serve serves HTTP on ln until Close.

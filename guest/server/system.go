@@ -29,10 +29,11 @@ type systemHandlers struct {
 	usages *usages
 }
 
-// ping has no Builder-Version: there is no builder yet.
+// ping names the builder that clients shall take: BuildKit.
 func (h systemHandlers) ping(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	head := w.Header()
 	head.Set("Docker-Experimental", "false")
+	head.Set("Builder-Version", "2")
 	head.Set("Swarm", "inactive")
 	head.Set("Cache-Control", "no-cache, no-store, must-revalidate")
 	head.Set("Pragma", "no-cache")

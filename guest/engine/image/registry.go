@@ -26,19 +26,7 @@ const userAgent = "naru"
 // token server it names, to nobody else.
 func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ remotes.Resolver, closeIdle func()) {
 	transport := s.transport()
-	h := docker.RegistryHost{
-		Client:       &http.Client{Transport: transport},
-		Host:         registryHost,
-		Scheme:       "https",
-		Path:         "/v2",
-		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush,
-	}
-	if registryHost == "docker.io" {
-		h.Host = hubHost
-	}
-	if isLoopback(registryHost) {
-		h.Scheme = "http"
-	}
+	h := registryAt(registryHost, transport)
 	if auth.RegistryToken != "" {
 		h.Header = http.Header{"Authorization": {"Bearer " + auth.RegistryToken}}
 	} else {
@@ -57,6 +45,24 @@ func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ re
 		Headers: http.Header{"User-Agent": {userAgent}},
 		Hosts:   func(string) ([]docker.RegistryHost, error) { return []docker.RegistryHost{h}, nil },
 	}), transport.CloseIdleConnections
+}
+
+// registryAt is how a registry is reached.
+func registryAt(name string, transport *http.Transport) docker.RegistryHost {
+	h := docker.RegistryHost{
+		Client:       &http.Client{Transport: transport},
+		Host:         name,
+		Scheme:       "https",
+		Path:         "/v2",
+		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush,
+	}
+	if name == "docker.io" {
+		h.Host = hubHost
+	}
+	if isLoopback(name) {
+		h.Scheme = "http"
+	}
+	return h
 }
 
 // transport is containerd's, but for loopback addresses where the user's loopback is not this machine's.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -35,6 +36,9 @@ const snapshotterName = "overlayfs"
 
 // cleanupTime bounds what is done after an operation's context has ended.
 const cleanupTime = 10 * time.Second
+
+// operationLabel marks the leases of operations of ours, which end with the process. The builder keeps its cache by others.
+const operationLabel = "naru/operation"
 
 // leaseTime is how long the collector spares what an operation made when the operation never ends.
 const leaseTime = 24 * time.Hour
@@ -152,6 +156,7 @@ func (s *Store) dropStaleLeases(ctx context.Context) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("list leases: %w", err)
 	}
+	list = slices.DeleteFunc(list, func(l leases.Lease) bool { return l.Labels[operationLabel] == "" })
 	for _, l := range list {
 		if err := s.leases.Delete(ctx, l); err != nil {
 			return false, fmt.Errorf("drop lease: %w", err)
@@ -185,7 +190,7 @@ func (s *Store) context(ctx context.Context) context.Context {
 // called. The records made meanwhile keep them from then on; the rest is collected.
 func (s *Store) leased(ctx context.Context) (_ context.Context, done func(), err error) {
 	ctx = s.context(ctx)
-	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime))
+	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime), leases.WithLabel(operationLabel, "image"))
 	if err != nil {
 		return nil, nil, fmt.Errorf("create lease: %w", err)
 	}

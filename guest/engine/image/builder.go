@@ -1,0 +1,126 @@
+package image
+
+import (
+	"context"
+	"strings"
+
+	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/diff"
+	"github.com/containerd/containerd/v2/core/diff/apply"
+	"github.com/containerd/containerd/v2/core/images"
+	"github.com/containerd/containerd/v2/core/leases"
+	"github.com/containerd/containerd/v2/core/metadata"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
+	"github.com/containerd/containerd/v2/core/snapshots"
+	"github.com/containerd/containerd/v2/pkg/gc"
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+)
+
+// BuilderParts are the stores that a builder in this process shares with us. All of it lies in Namespace.
+type BuilderParts struct {
+	Content         content.Store
+	Snapshotter     snapshots.Snapshotter
+	SnapshotterName string
+	Leases          leases.Manager // what a lease without our label keeps is the builder's alone
+	Applier         diff.Applier
+	Images          images.Store // to look images up; AddBuilt adds one
+	Registries      docker.RegistryHosts
+	GarbageCollect  func(context.Context) (gc.Stats, error)
+}
+
+// BuilderParts returns them. They are valid until Close.
+func (s *Store) BuilderParts() BuilderParts {
+	transport := s.transport()
+	return BuilderParts{
+		Content: s.content, Snapshotter: s.snaps, SnapshotterName: snapshotterName, Leases: metadata.NewLeaseManager(s.db),
+		Applier: applier{apply.NewFileSystemApplier(s.content), nil},
+		Images:  lookup{s},
+		Registries: func(host string) ([]docker.RegistryHost, error) {
+			return []docker.RegistryHost{registryAt(host, transport)}, nil
+		},
+		GarbageCollect: func(ctx context.Context) (gc.Stats, error) { return nil, s.Collect(ctx) },
+	}
+}
+
+// AddBuilt unpacks an image whose content is in the store, and gives it names; without any it is an image without a name.
+// The target may be an index: of it the host's platform is taken, else the first. The caller's lease keeps the content.
+func (s *Store) AddBuilt(ctx context.Context, target ocispec.Descriptor, names []string) (*Image, error) {
+	ctx, done, err := s.leased(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	a, ok, err := s.readArchived(ctx, ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size})
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("the build's result is no image: " + target.MediaType)
+	}
+	if err := s.materialise(ctx, a.tree, nil, nil); err != nil {
+		return nil, storeError(err)
+	}
+	if len(names) == 0 {
+		names = []string{danglingPrefix + a.tree.manifest.Config.Digest.String()}
+	}
+	var img *Image
+	for _, name := range names {
+		if !strings.HasPrefix(name, danglingPrefix) {
+			named, err := tagName(name, "")
+			if err != nil {
+				return nil, err
+			}
+			name = named.String()
+		}
+		r, err := s.newRecord(ctx, name, a.tree)
+		if err != nil {
+			return nil, err
+		}
+		if img, err = s.putLoaded(ctx, r); err != nil {
+			return nil, err
+		}
+	}
+	return img, nil
+}
+
+// lookup is the part of containerd's images.Store that only reads.
+type lookup struct{ s *Store }
+
+// Get finds an image by its normalised name, and the ones that the engine makes itself.
+func (l lookup) Get(ctx context.Context, name string) (images.Image, error) {
+	if _, err := l.s.Resolve(ctx, name); err != nil {
+		return images.Image{}, err
+	}
+	named, err := reference.ParseDockerRef(name)
+	if err != nil {
+		return images.Image{}, errdefs.ErrInvalidArgument.WithMessage(err.Error())
+	}
+	r, ok := l.s.lookupName(named)
+	if !ok {
+		return images.Image{}, errdefs.ErrNotFound.WithMessage("No such image: " + name)
+	}
+	return images.Image{Name: name, Target: r.target, CreatedAt: r.updated, UpdatedAt: r.updated}, nil
+}
+
+// List returns all images; filters are not needed by anybody.
+func (l lookup) List(context.Context, ...string) ([]images.Image, error) {
+	var out []images.Image
+	for _, r := range l.s.index.list() {
+		out = append(out, r.stored())
+	}
+	return out, nil
+}
+
+func (lookup) Create(context.Context, images.Image) (images.Image, error) {
+	return images.Image{}, errReadOnly
+}
+
+func (lookup) Update(context.Context, images.Image, ...string) (images.Image, error) {
+	return images.Image{}, errReadOnly
+}
+
+func (lookup) Delete(context.Context, string, ...images.DeleteOpt) error { return errReadOnly }
+
+var errReadOnly = errdefs.ErrNotImplemented.WithMessage("a builder adds images by AddBuilt")
