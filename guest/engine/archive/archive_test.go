@@ -270,3 +270,22 @@ func TestEndedContext(t *testing.T) {
 		t.Errorf("pack: %v", err)
 	}
 }
+
+// TestMountPointStays: what is mounted is neither removed nor taken away, whatever takes its name.
+func TestMountPointStays(t *testing.T) {
+	needRoot(t)
+	dir, other := t.TempDir(), t.TempDir()
+	must(t, os.MkdirAll(filepath.Join(dir, "d/m"), 0o755))
+	must(t, os.WriteFile(filepath.Join(other, "kept"), nil, 0o600))
+	must(t, unix.Mount(other, filepath.Join(dir, "d/m"), "", unix.MS_BIND, ""))
+	t.Cleanup(func() { must(t, unix.Unmount(filepath.Join(dir, "d/m"), 0)) })
+	for _, name := range []string{"d/m", "d"} {
+		err := Unpack(t.Context(), bytes.NewReader(archiveOf(t, file(name))), openRoot(t, dir), UnpackOptions{Dest: "/"})
+		if err == nil || !strings.Contains(err.Error(), "device or resource busy") {
+			t.Errorf("a file in the place of %s: %v", name, err)
+		}
+	}
+	if _, err := os.Lstat(filepath.Join(dir, "d/m/kept")); err != nil {
+		t.Error(err)
+	}
+}

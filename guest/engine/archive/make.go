@@ -271,6 +271,9 @@ func removeAll(ctx context.Context, dir int, name string) error {
 }
 
 func removeBelow(ctx context.Context, dir int, name string, depth int) error {
+	if isMountPoint(dir, name) {
+		return unix.EBUSY
+	}
 	err := unix.Unlinkat(dir, name, 0)
 	if err != unix.EISDIR && err != unix.EPERM {
 		return err
@@ -296,4 +299,12 @@ func removeBelow(ctx context.Context, dir int, name string, depth int) error {
 		return err
 	}
 	return unix.Unlinkat(dir, name, unix.AT_REMOVEDIR)
+}
+
+// isMountPoint reports whether something is mounted at a name. The kernel would refuse to remove it only in the mount namespace
+// of the caller; in all others it takes the mount away, in the container's too.
+func isMountPoint(dir int, name string) bool {
+	var st unix.Statx_t
+	err := unix.Statx(dir, name, unix.AT_SYMLINK_NOFOLLOW|unix.AT_NO_AUTOMOUNT, unix.STATX_TYPE, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
