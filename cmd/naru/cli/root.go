@@ -81,8 +81,8 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 	}
 	add(groupRun, a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.pauseCommand(), a.unpauseCommand(), a.updateCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(),
-		a.waitCommand(), a.renameCommand())
-	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.topCommand(), a.statsCommand(), a.eventsCommand())
+		a.waitCommand(), a.renameCommand(), a.cpCommand(), a.commitCommand(), a.exportCommand())
+	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.diffCommand(), a.topCommand(), a.statsCommand(), a.eventsCommand())
 	add(groupImages, a.pullCommand(), a.pushCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
 		a.importCommand(), a.historyCommand())
 	add(groupManage, a.group("container", "Manage containers", a.containerCommands), a.group("image", "Manage images", a.imageCommands),
@@ -108,7 +108,7 @@ func (a *app) containerCommands() []*cobra.Command {
 	ls.Use, ls.Aliases = "ls [OPTIONS]", []string{"list", "ps"}
 	return []*cobra.Command{a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(),
 		a.restartCommand(), a.killCommand(), a.pauseCommand(), a.unpauseCommand(), a.updateCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(), a.waitCommand(), a.renameCommand(),
-		ls, a.logsCommand(), a.portCommand(), a.topCommand(), a.statsCommand(), a.inspectKind("container"), a.containerPruneCommand()}
+		a.cpCommand(), a.commitCommand(), a.exportCommand(), a.diffCommand(), ls, a.logsCommand(), a.portCommand(), a.topCommand(), a.statsCommand(), a.inspectKind("container"), a.containerPruneCommand()}
 }
 
 func (a *app) imageCommands() []*cobra.Command {
@@ -140,7 +140,7 @@ func (a *app) named(command string) bool {
 
 // notYet are Docker's verbs that naru does not have.
 var notYet = []string{
-	"build", "builder", "buildx", "commit", "compose", "cp", "diff", "export", "login", "logout", "manifest", "plugin",
+	"build", "builder", "buildx", "compose", "login", "logout", "manifest", "plugin",
 	"push", "search", "swarm", "system",
 }
 
