@@ -74,17 +74,10 @@ func defaultNetwork(hc *containertypes.HostConfig, nets *network.NetworkingConfi
 // dropNewer takes out what the version did not know yet, and sets what it took for granted.
 func dropNewer(before func(string) bool, req *containertypes.CreateRequest) {
 	hc := req.HostConfig
-	for i := range hc.Mounts {
-		m := &hc.Mounts[i]
+	for _, m := range hc.Mounts {
 		if b := m.BindOptions; b != nil {
 			b.NonRecursive = b.NonRecursive && !before("1.40")
 			b.CreateMountpoint = b.CreateMountpoint && !before("1.42")
-		}
-		if before("1.42") && m.Type != mount.TypeVolume {
-			m.VolumeOptions = nil
-		}
-		if before("1.42") && m.Type != mount.TypeTmpfs {
-			m.TmpfsOptions = nil
 		}
 	}
 	if before("1.40") && hc.IpcMode.IsEmpty() {
@@ -158,10 +151,8 @@ func moveMAC(before func(string) bool, hc *containertypes.HostConfig, nets *netw
 			}
 		}
 		return "", nil
-	case len(mac) == 0:
+	case len(mac) == 0, !before("1.52"):
 		return "", nil
-	case !before("1.52"):
-		return "", invalidRequest("container-wide MAC address no longer supported; use endpoint-specific MAC address instead")
 	case before("1.44") && !onNetwork:
 		return "", invalidRequest("conflicting options: mac-address and the network mode")
 	}

@@ -162,8 +162,20 @@ func sortedKeys(m map[string]any) []string {
 	return keys
 }
 
-// shapeDiffers are parts of answers whose shape is meant to differ from dockerd's everywhere, with their key in docs/compat.md.
-var shapeDiffers = map[string]string{}
+// shapeDiffers are parts of answers whose shape is meant to differ from that of dockerd since an API version, everywhere.
+var shapeDiffers = map[string]struct{ since, key string }{
+	"GraphDriver":             {"1.52", "image store"},
+	"Storage":                 {"1.52", "image store"},
+	"ImageManifestDescriptor": {"1.52", "image store"},
+	"SizeRw":                  {"1.52", "image store"},
+
+	"NetworkSettings.Bridge":                 {"1.52", "fields of old versions"},
+	"NetworkSettings.HairpinMode":            {"1.52", "fields of old versions"},
+	"NetworkSettings.LinkLocalIPv6Address":   {"1.52", "fields of old versions"},
+	"NetworkSettings.LinkLocalIPv6PrefixLen": {"1.52", "fields of old versions"},
+	"NetworkSettings.SecondaryIPAddresses":   {"1.52", "fields of old versions"},
+	"NetworkSettings.SecondaryIPv6Addresses": {"1.52", "fields of old versions"},
+}
 
 // shapeNewer are parts of answers that dockerd has given another shape in its newer releases, whatever API version is asked for: they
 // are not compared with a dockerd whose newest API version is below the one given.
@@ -176,8 +188,8 @@ var shapeNewer = map[string]string{
 // skipShape tells which paths are not compared with e.
 func (e *apiEngine) skipShape(loose []string) func(path string) bool {
 	return func(path string) bool {
-		since := shapeNewer[path]
-		return slices.Contains(loose, path) || shapeDiffers[path] != "" || since != "" && apiLess(e.newest, since)
+		newer, differs := shapeNewer[path], shapeDiffers[path].since
+		return slices.Contains(loose, path) || newer != "" && apiLess(e.newest, newer) || differs != "" && !apiLess(e.newest, differs)
 	}
 }
 

@@ -264,7 +264,7 @@ func (r *apiResult) check(c apiCase) []string {
 
 func (a *apiAnswer) check(s step, vars *strings.Replacer) []string {
 	about := func(problem string) []string {
-		return []string{fmt.Sprintf("%s\n\t%s\n\tthe answer: %d %s", s.call, problem, a.status, bytes.TrimSpace(a.body[:min(len(a.body), 2000)]))}
+		return []string{fmt.Sprintf("%s\n\t%s\n\tthe answer: %d %s", s.call, problem, a.status, bytes.TrimSpace(a.body[:min(len(a.body), 800)]))}
 	}
 	if a.err != nil {
 		return about(a.err.Error())
@@ -324,7 +324,7 @@ func (r *apiResult) shapeDiff(theirs *apiResult, skip func(path string) bool) []
 
 func (a *apiAnswer) shapeDiff(theirs *apiAnswer, skip func(path string) bool) []string {
 	if a.status != theirs.status {
-		return []string{fmt.Sprintf("%s: naru answers %d, dockerd %d %s", a.call, a.status, theirs.status, bytes.TrimSpace(theirs.body))}
+		return []string{fmt.Sprintf("%s: naru answers %d, dockerd %d %s", a.call, a.status, theirs.status, bytes.TrimSpace(theirs.body[:min(len(theirs.body), 400)]))}
 	}
 	if x, y := a.header.Get("Content-Type"), theirs.header.Get("Content-Type"); x != y {
 		return []string{fmt.Sprintf("%s: naru answers with type %q, dockerd with %q", a.call, x, y)}

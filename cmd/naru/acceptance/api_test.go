@@ -173,8 +173,8 @@ func TestAPICompat(t *testing.T) {
 			use(c.differs, fmt.Sprintf("case %q", c.name))
 		}
 	}
-	for path, key := range shapeDiffers {
-		use(key, "shape of "+path)
+	for path, d := range shapeDiffers {
+		use(d.key, "shape of "+path)
 	}
 	for key, used := range listed {
 		if !used {

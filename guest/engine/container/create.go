@@ -1,6 +1,7 @@
 package container
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -157,7 +158,7 @@ func (m *Manager) imageFor(ctx context.Context, o CreateOptions) (*image.Image, 
 		if !platforms.NewMatcher(*o.Platform).Match(img.Platform) {
 			return nil, nil, errdefs.ErrNotFound.WithMessage(fmt.Sprintf(
 				"image with reference %s was found but does not provide the specified platform (%s)",
-				o.Config.Image, platforms.Format(*o.Platform)))
+				cmp.Or(img.Name, o.Config.Image), platforms.Format(*o.Platform)))
 		}
 		return img, nil, nil
 	}

@@ -18,7 +18,7 @@ import (
 func (s *Store) Distribution(ctx context.Context, name string, auth registry.AuthConfig) (*registry.DistributionInspect, error) {
 	named, err := reference.ParseDockerRef(name)
 	if err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid reference format")
+		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
 	resolver, closeIdle := s.newResolver(reference.Domain(named), auth)
 	defer closeIdle()

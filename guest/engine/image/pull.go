@@ -24,7 +24,7 @@ const maxNesting = 3
 func (s *Store) Pull(ctx context.Context, o PullOptions) (*Image, error) {
 	named, err := reference.ParseDockerRef(o.Name)
 	if err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid reference format")
+		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
 	p := puller{s: s, named: named, o: o, progress: newLayerProgress(o.Progress)}
 	if err := p.run(ctx); err != nil {

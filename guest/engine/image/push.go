@@ -43,7 +43,7 @@ type Pushed struct {
 func (s *Store) Push(ctx context.Context, o PushOptions) ([]Pushed, error) {
 	named, err := reference.ParseNormalizedNamed(o.Name)
 	if err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid reference format")
+		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
 	p := pusher{s: s, o: o, progress: newLayerProgress(o.Progress)}
 	p.progress.message(Message{Status: fmt.Sprintf("The push refers to repository [%s]", named.Name())})

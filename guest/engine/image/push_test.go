@@ -82,7 +82,7 @@ func TestPushRefusals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct{ name, want string }{
-		{"UPPER:1", "invalid reference format"},
+		{"UPPER:1", "invalid reference format: repository name (library/UPPER) must be lowercase"},
 		{reg.host + "/nosuch:1", "tag does not exist: " + reg.host + "/nosuch:1"},
 		{reg.host + "/nosuch", "An image does not exist locally with the tag: " + reg.host + "/nosuch"},
 	} {

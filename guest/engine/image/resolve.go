@@ -64,7 +64,7 @@ func (s *Store) find(ref string) (*entry, record, error) {
 	case err == nil:
 		ref = reference.FamiliarString(named)
 	case !idPattern.MatchString(ref):
-		return nil, record{}, errdefs.ErrInvalidArgument.WithMessage("invalid reference format")
+		return nil, record{}, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
 	return nil, record{}, errdefs.ErrNotFound.WithMessage("No such image: " + ref)
 }
