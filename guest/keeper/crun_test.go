@@ -11,11 +11,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"naru/guest/keeper/keeperapi"
 	"naru/guest/logfile"
@@ -333,5 +336,45 @@ func BenchmarkCrun(b *testing.B) {
 		if err := exec.Command(s.Args[0], s.Args[1:]...).Run(); !errors.As(err, &exit) || exit.ExitCode() != 3 {
 			b.Fatal(err)
 		}
+	}
+}
+
+// TestShieldedRuntime: crun is on a mount where it need not start over, and works there.
+func TestShieldedRuntime(t *testing.T) {
+	path := crun(t)
+	inMountNamespace(t, func() {
+		run := t.TempDir()
+		shielded, err := shieldRuntime(run, path)
+		if err != nil || shielded != filepath.Join(run, "bin", "crun") {
+			t.Errorf("%q %v", shielded, err)
+			return
+		}
+		defer unix.Unmount(shielded, unix.MNT_DETACH)
+		if f, err := os.OpenFile(shielded, os.O_WRONLY, 0); !errors.Is(err, unix.EROFS) && !errors.Is(err, unix.ETXTBSY) {
+			t.Errorf("it can be written: %v %v", f, err)
+		}
+		if missing, err := shieldRuntime(t.TempDir(), "/nosuch"); err == nil || missing != "/nosuch" {
+			t.Errorf("missing: %q %v", missing, err)
+		}
+	})
+}
+
+// inMountNamespace runs f on a thread in a mount namespace of its own, which ends with it.
+func inMountNamespace(t *testing.T, f func()) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		err := unix.Unshare(unix.CLONE_FS | unix.CLONE_NEWNS)
+		if err == nil {
+			err = unix.Mount("", "/", "", unix.MS_REC|unix.MS_SLAVE, "")
+		}
+		if err == nil {
+			f()
+		}
+		done <- err
+	}()
+	if err := <-done; err != nil {
+		t.Skip("needs root for a mount namespace: ", err)
 	}
 }

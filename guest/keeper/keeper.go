@@ -154,6 +154,10 @@ func (k *keeper) prepare() error {
 		if err := mountAll(k.o.run()); err != nil {
 			return err
 		}
+		var err error
+		if k.o.Crun, err = shieldRuntime(k.o.run(), k.o.Crun); err != nil {
+			k.log.Warn("crun is not on a read-only mount", "error", err)
+		}
 	}
 	var err error
 	if k.reaper, err = startReaper(); err != nil {

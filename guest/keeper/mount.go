@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -73,4 +74,28 @@ func mountAll(run string) error {
 		return fmt.Errorf("mount %s: %w", run, err)
 	}
 	return nil
+}
+
+// shieldRuntime returns a path of crun on a read-only mount in run. Before it enters a container crun makes sure that
+// nothing in there can write to its own program (CVE-2019-5736): anywhere else it executes itself anew from a mount that
+// it makes for the purpose, each time, which is a seventh of what an exec costs. Where that cannot be mounted the path is
+// crun's own, which works as well.
+func shieldRuntime(run, crun string) (string, error) {
+	target := filepath.Join(run, "bin", "crun")
+	if err := os.Mkdir(filepath.Dir(target), 0o700); err != nil {
+		return crun, fmt.Errorf("make a place for %s: %w", crun, err)
+	}
+	file, err := os.OpenFile(target, os.O_CREATE|os.O_RDONLY, 0o600)
+	if err != nil {
+		return crun, fmt.Errorf("make a place for %s: %w", crun, err)
+	}
+	_ = file.Close()
+	if err := unix.Mount(crun, target, "", unix.MS_BIND, ""); err != nil {
+		return crun, fmt.Errorf("mount %s: %w", crun, err)
+	}
+	const flags = unix.MS_REMOUNT | unix.MS_BIND | unix.MS_RDONLY | unix.MS_NOSUID | unix.MS_NODEV
+	if err := unix.Mount("", target, "", flags, ""); err != nil {
+		return crun, errors.Join(fmt.Errorf("mount %s read-only: %w", crun, err), unix.Unmount(target, unix.MNT_DETACH))
+	}
+	return target, nil
 }

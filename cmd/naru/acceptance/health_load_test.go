@@ -30,21 +30,40 @@ func TestHealthLoad(t *testing.T) {
 	requireBuilt(t, "direct")
 	w := newWorld(t, "direct")
 	t.Cleanup(w.stop)
-	l := &healthLoad{
-		client: unixClient(filepath.Join(w.home, "docker.sock")), n: numberFrom("NARU_TEST_HEALTH", 20),
-		time: time.Duration(numberFrom("NARU_TEST_SECONDS", 6)) * time.Second, image: w.image(t, "bookworm"),
-		probes: map[string]*probeSeen{},
+	l := newHealthLoad(filepath.Join(w.home, "docker.sock"), w.image(t, "bookworm"))
+	l.run(t, cpuOf(t, w))
+	w.sh(t, "naru ps -aq | xargs -r naru rm -f >/dev/null")
+}
+
+// TestHealthLoadOfDocker is the same with dockerd, to compare the figures. It is not expected to pass at full size.
+func TestHealthLoadOfDocker(t *testing.T) {
+	if os.Getenv("NARU_TEST_HEALTH_DOCKER") == "" {
+		t.Skip("for comparison only; set NARU_TEST_HEALTH_DOCKER=1")
 	}
+	docker := startDocker(t)
+	if docker == nil {
+		t.Skip("no dockerd to compare with; run `scripts/peers`")
+	}
+	newHealthLoad(docker.socket, docker.vars["IMG"]).run(t, func() cpuUse { return cpuUse{machine: machineTime()} })
+}
+
+func newHealthLoad(socket, image string) *healthLoad {
+	return &healthLoad{
+		client: unixClient(socket), n: numberFrom("NARU_TEST_HEALTH", 20), image: image,
+		time: time.Duration(numberFrom("NARU_TEST_SECONDS", 6)) * time.Second, probes: map[string]*probeSeen{},
+	}
+}
+
+func (l *healthLoad) run(t *testing.T, cpu func() cpuUse) {
 	defer l.client.CloseIdleConnections()
 	if err := l.start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := l.watch(t.Context(), cpuOf(t, w)); err != nil {
+	if err := l.watch(t.Context(), cpu); err != nil {
 		t.Fatal(err)
 	}
 	l.check(t)
 	t.Log(l.figures)
-	w.sh(t, "naru ps -aq | xargs -r naru rm -f >/dev/null")
 }
 
 // healthLoad is one run of it.
@@ -294,9 +313,14 @@ func cpuOf(t *testing.T, w *world) func() cpuUse {
 	}
 	engine, keeper := pid("naru-engine"), pid("naru-keeper")
 	return func() cpuUse {
-		e, k, m := statFields("/proc/"+engine+"/stat"), statFields("/proc/"+keeper+"/stat"), statFields("/proc/stat")
-		return cpuUse{e[11] + e[12], k[11] + k[12], k[13] + k[14], m[0] + m[1] + m[2] + m[5] + m[6]}
+		e, k := statFields("/proc/"+engine+"/stat"), statFields("/proc/"+keeper+"/stat")
+		return cpuUse{e[11] + e[12], k[11] + k[12], k[13] + k[14], machineTime()}
 	}
+}
+
+func machineTime() int {
+	m := statFields("/proc/stat")
+	return m[0] + m[1] + m[2] + m[5] + m[6]
 }
 
 // statFields are the numbers of a file in /proc behind the name in parentheses, or the first word.
