@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -107,4 +108,19 @@ func subordinate(name, file string) ([]runtime.IDRange, error) {
 		return nil, fmt.Errorf("no ranges of %s in %s", name, file)
 	}
 	return out, nil
+}
+
+// SecurityOptions lists what separates containers here, in the words and order of Docker's info.
+func (e *Engine) SecurityOptions() []string {
+	options := []string{"name=seccomp,profile=builtin"}
+	if runtime.AppArmorEnabled() {
+		options = slices.Insert(options, 0, "name=apparmor")
+	}
+	if e.Remap != nil {
+		options = append(options, "name=userns")
+	}
+	if runtime.DefaultCgroupns().IsPrivate() { // cgroup v2
+		options = append(options, "name=cgroupns")
+	}
+	return options
 }

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"sync"
 
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/profiles/apparmor"
 )
 
@@ -39,6 +40,13 @@ func profile(opts SecurityOpt, privileged, enabled bool, install func() error) (
 		return "", fmt.Errorf("AppArmor enabled on system but the %s profile could not be loaded: %w", defaultProfile, err)
 	}
 	return defaultProfile, nil
+}
+
+// AppArmorProfile is the one that a container has when it runs.
+func AppArmorProfile(hc *container.HostConfig) string {
+	opts, _ := ParseSecurityOpt(hc.SecurityOpt) // was checked at creation
+	name, _ := profile(opts, hc.Privileged, AppArmorEnabled(), func() error { return nil })
+	return name
 }
 
 var profileMu sync.Mutex // held while the default profile is looked for and loaded

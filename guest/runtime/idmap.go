@@ -56,32 +56,7 @@ func (m *IDMap) String() string {
 }
 
 // Root is the host's ids of the container's root.
-func (m *IDMap) Root() (uid, gid uint32) { return m.ToHost(0, 0) }
-
-// ToHost maps a container's ids to the host's; what is not in the map is nobody's, 2³²−1. A nil map changes nothing.
-func (m *IDMap) ToHost(uid, gid uint32) (uint32, uint32) {
-	if m == nil {
-		return uid, gid
-	}
-	return hostID(m.UIDs, uid), hostID(m.GIDs, gid)
-}
-
-// ToContainer maps the host's ids, as stat shows them on a mounted root file system, to the container's.
-func (m *IDMap) ToContainer(uid, gid uint32) (uint32, uint32) {
-	if m == nil {
-		return uid, gid
-	}
-	return containerID(m.UIDs, uid), containerID(m.GIDs, gid)
-}
-
-func containerID(ranges []IDRange, id uint32) uint32 {
-	for _, r := range ranges {
-		if id >= r.Host && id-r.Host < r.Size {
-			return r.Container + (id - r.Host)
-		}
-	}
-	return math.MaxUint32
-}
+func (m *IDMap) Root() (uid, gid uint32) { return hostID(m.UIDs, 0), hostID(m.GIDs, 0) }
 
 func hostID(ranges []IDRange, id uint32) uint32 {
 	for _, r := range ranges {

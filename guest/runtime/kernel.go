@@ -22,16 +22,12 @@ type Kernel struct {
 	CPUs, Mems string // lists: "0-3"; empty where there is no cpuset
 	NumCPU     int
 
-	Seccomp, AppArmor, CgroupNamespaces bool
-	IPv4Forwarding                      bool
+	CgroupNamespaces bool
 }
 
 // Host looks at the kernel anew. It reads some twenty small files.
 func Host() *Kernel {
-	k := &Kernel{CgroupV2: cgroup2(), NumCPU: goruntime.NumCPU(), Seccomp: exists("/proc/sys/kernel/seccomp"),
-		AppArmor: AppArmorEnabled(), CgroupNamespaces: exists("/proc/self/ns/cgroup")}
-	forward, _ := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-	k.IPv4Forwarding = strings.TrimSpace(string(forward)) == "1"
+	k := &Kernel{CgroupV2: cgroup2(), NumCPU: goruntime.NumCPU(), CgroupNamespaces: exists("/proc/self/ns/cgroup")}
 	if k.CgroupV2 {
 		k.readV2("/sys/fs/cgroup")
 	} else {

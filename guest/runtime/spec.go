@@ -14,7 +14,11 @@ import (
 // Spec returns the OCI spec of c. It reads /etc/passwd and /etc/group of the mounted root file system; it writes
 // nothing. Errors are of class InvalidArgument where the user's wish is at fault.
 func Spec(c Container) (*specs.Spec, error) {
-	hc := c.HostConfig
+	checked := *c.HostConfig // the kernel may be another one than at the creation
+	hc := &checked
+	if _, err := CheckResources(&hc.Resources, hostKernel(), false); err != nil {
+		return nil, err
+	}
 	s := &specs.Spec{
 		Version:     specs.Version,
 		Hostname:    c.Hostname,

@@ -42,11 +42,11 @@ func systemInfo(ctx context.Context, e *engine.Engine) (*system.Info, error) {
 		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(),
 		HTTPProxy: facts.Proxy("HTTP_PROXY"), HTTPSProxy: facts.Proxy("HTTPS_PROXY"), NoProxy: facts.Proxy("NO_PROXY"),
 		LiveRestoreEnabled: true, FirewallBackend: &system.FirewallInfo{Driver: "nftables"}, CDISpecDirs: []string{},
-		SecurityOptions: []string{"name=seccomp,profile=builtin"},
 	}
 	info.Swarm.LocalNodeState = "inactive"
 	fillPrograms(ctx, info, e)
 	fillLimits(info)
+	info.SecurityOptions = e.SecurityOptions()
 	return info, fillContainers(ctx, info, e.Containers)
 }
 
@@ -90,9 +90,6 @@ func fillLimits(info *system.Info) {
 	info.Warnings = c.Warnings()
 	if !info.IPv4Forwarding {
 		info.Warnings = append(info.Warnings, "WARNING: IPv4 forwarding is disabled")
-	}
-	if c.Version == "2" {
-		info.SecurityOptions = append(info.SecurityOptions, "name=cgroupns")
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/storage"
 	"golang.org/x/sys/unix"
+
+	"naru/guest/runtime"
 )
 
 // zeroTime is how Docker writes a time that was not.
@@ -51,7 +53,7 @@ func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*containe
 		ResolvConfPath: c.engineFile(&r, "resolv.conf"), HostnamePath: c.engineFile(&r, "hostname"), HostsPath: c.engineFile(&r, "hosts"),
 		LogPath: c.shownLogPath(&r), Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: "overlay2", Platform: "linux",
 		ExecIDs: execs, HostConfig: r.hostConfig(), Mounts: orEmpty(r.Mounts), Config: r.Config,
-		NetworkSettings: m.networkSettings(&r),
+		NetworkSettings: m.networkSettings(&r), AppArmorProfile: runtime.AppArmorProfile(r.HostConfig),
 	}
 	if len(execs) == 0 {
 		out.ExecIDs = nil

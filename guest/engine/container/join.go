@@ -61,7 +61,8 @@ func (m *Manager) runtimeContainer(c *Container, rootfs, netns string, j joins, 
 		Rootfs: rootfs, NetNS: netns, PIDNS: j.pid, IPCNS: j.ipc, ShmPath: j.shm, IDs: m.ids(c.HostConfig),
 		CgroupPath: m.cgroupFor(c.ID, c.HostConfig), Mounts: mounts,
 	}
-	if c.HostConfig.Init != nil && *c.HostConfig.Init {
+	// A namespace that is not its own has an init already.
+	if c.HostConfig.Init != nil && *c.HostConfig.Init && c.HostConfig.PidMode.IsPrivate() {
 		rc.InitPath = m.InitPath
 	}
 	return rc
