@@ -25,6 +25,7 @@ type appender struct {
 	size    int64
 	torn    bool // the file may end in half a record
 	dropped uint64
+	oldest  int  // the highest number of a file
 	packing bool // a goroutine of pack is at work
 	closing bool // it must end
 	packers sync.WaitGroup
@@ -44,7 +45,7 @@ func rotated(path string, i int) string {
 }
 
 func openAppender(path string, c Config) (*appender, error) {
-	a := &appender{path: path, c: c}
+	a := &appender{path: path, c: c, oldest: oldest(path)}
 	for _, left := range []string{nextSuffix, packSuffix} { // of a keeper that was killed
 		_ = os.Remove(path + left)
 	}
@@ -160,7 +161,8 @@ func (a *appender) shift() error {
 	if a.c.MaxFiles < 2 {
 		return nil
 	}
-	for i := a.c.MaxFiles - 1; i > 0; i-- {
+	last := min(a.oldest, a.c.MaxFiles-1)
+	for i := last; i > 0; i-- {
 		for _, suffix := range []string{"", packedSuffix} {
 			from := rotated(a.path, i) + suffix
 			var err error
@@ -174,6 +176,7 @@ func (a *appender) shift() error {
 			}
 		}
 	}
+	a.oldest = min(last+1, a.c.MaxFiles-1)
 	return os.Link(a.path, rotated(a.path, 1))
 }
 
