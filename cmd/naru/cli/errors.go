@@ -201,7 +201,7 @@ func messageHint(message string) string {
 	case has("No such container"):
 		return "naru ps -a lists all containers"
 	case has("manifest unknown"), has("pull access denied"), has("repository does not exist"):
-		return "check the name and the tag; a private image needs docker login"
+		return "check the name and the tag; a private image needs naru login"
 	case has("the engine does not start"):
 		return "naru engine status names its log; it is tried again and again"
 	case has("no space left on device"):

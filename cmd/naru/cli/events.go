@@ -56,12 +56,18 @@ func (a *app) eventPrinter(format string) (func(events.Message) error, error) {
 		return nil, err
 	}
 	return func(m events.Message) error {
-		if err := tmpl.Execute(a.out, m); err != nil {
-			return err
+		if err := tmpl.Execute(a.out, eventForTemplate{m, string(m.Action), m.Actor.ID, m.Actor.Attributes["image"]}); err != nil {
+			return fmt.Errorf("template parsing error: %w", err)
 		}
 		_, err := fmt.Fprintln(a.out)
 		return err
 	}, nil
+}
+
+// eventForTemplate has the fields that older templates use.
+type eventForTemplate struct {
+	events.Message
+	Status, ID, From string
 }
 
 // eventTime is RFC 3339 with all nine digits, so that lines are aligned.

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -12,6 +13,9 @@ import (
 	"naru/cmd/naru/table"
 	"naru/host/client"
 )
+
+// imageSummary is an image as lists have it.
+type imageSummary = image.Summary
 
 // imageRow has the fields of `images --format`.
 type imageRow struct {
@@ -78,15 +82,11 @@ func imageRows(list []image.Summary, full, digests bool) []imageRow {
 	for _, s := range list {
 		for _, n := range imageNames(s, digests) {
 			created := time.Unix(s.Created, 0)
-			since := table.Ago(created)
-			if s.Created <= 0 {
-				since = "N/A"
-			}
 			rows = append(rows, imageRow{
 				ID: table.ID(s.ID, full), Repository: n.repository, Tag: n.tag, Digest: n.digest,
-				CreatedAt: created.String(), CreatedSince: since,
-				Size: table.Size(s.Size), VirtualSize: table.Size(s.Size),
-				SharedSize: sizeOrNA(s.SharedSize), UniqueSize: "N/A", Containers: countOrNA(s.Containers),
+				CreatedAt: created.String(), CreatedSince: table.Ago(created),
+				Size: table.Size(s.Size), VirtualSize: humanSize(s.Size),
+				SharedSize: sizeOrNA(s.SharedSize), UniqueSize: uniqueSize(s), Containers: countOrNA(s.Containers),
 			})
 		}
 	}
@@ -133,7 +133,15 @@ func sizeOrNA(n int64) string {
 	if n < 0 {
 		return "N/A"
 	}
-	return table.Size(n)
+	return humanSize(n)
+}
+
+// uniqueSize is what no other image has of it.
+func uniqueSize(s image.Summary) string {
+	if s.Size < 0 || s.SharedSize < 0 {
+		return "N/A"
+	}
+	return humanSize(s.Size - s.SharedSize)
 }
 
 func countOrNA(n int64) string {
@@ -183,7 +191,12 @@ func (a *app) historyCommand() *cobra.Command {
 		if quiet && format == "" {
 			format = "{{.ID}}"
 		}
-		return table.Print(a.out, format, historyTable, rows)
+		spec := historyTable
+		if !human {
+			spec.Header = maps.Clone(spec.Header)
+			spec.Header["CreatedSince"] = spec.Header["CreatedAt"]
+		}
+		return table.Print(a.out, format, spec, rows)
 	})
 	return cmd
 }
@@ -200,11 +213,11 @@ func newHistoryRow(h image.HistoryResponseItem, full, human bool) historyRow {
 	if !full {
 		r.CreatedBy = table.Ellipsis(r.CreatedBy, 45)
 	}
+	if h.Created <= 0 {
+		r.CreatedSince = "N/A"
+	}
 	if !human {
 		r.CreatedSince, r.Size = r.CreatedAt, fmt.Sprint(h.Size)
-	}
-	if h.Created <= 0 {
-		r.CreatedSince, r.CreatedAt = "N/A", "N/A"
 	}
 	return r
 }

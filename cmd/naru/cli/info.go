@@ -2,10 +2,12 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 
-	"github.com/docker/go-units"
 	"github.com/moby/moby/api/types/system"
 	"github.com/spf13/cobra"
 
@@ -14,82 +16,129 @@ import (
 	"naru/host/client"
 )
 
+const inspectFormatHelp = `Format output: "json" or a Go template`
+
+// clientInfo is what `info` tells about the CLI itself.
+type clientInfo struct {
+	Debug bool
+	clientVersion
+	Socket   string
+	Plugins  []struct{}
+	Warnings []string
+}
+
 func (a *app) infoCommand() *cobra.Command {
 	var format string
-	cmd := &cobra.Command{Use: "info [OPTIONS]", Short: "Display information about the engine and where it runs", Args: exactly(0)}
-	cmd.Flags().StringVarP(&format, "format", "f", "", `Format output: "json" or a Go template`)
-	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, _ []string) error {
+	cmd := &cobra.Command{
+		Use: "info [OPTIONS]", Short: "Display information about the engine and where it runs", Args: exactly(0),
+		Example: "  naru info\n  naru info --format '{{.ServerVersion}} {{.CgroupVersion}}'", ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", inspectFormatHelp)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		c, err := a.engine()
+		if err != nil {
+			return err
+		}
+		own := clientInfo{clientVersion: a.clientVersion(), Socket: a.target.Socket, Plugins: []struct{}{}}
+		own.APIVersion = ""
 		info, raw, err := c.Info(cmd.Context())
+		if format == "" {
+			a.printClient(own)
+			if err == nil {
+				a.printServer(info, naruInfo(cmd.Context(), c))
+			}
+			return err
+		}
 		if err != nil {
 			return err
 		}
-		switch format {
-		case "":
-			ours, err := c.NaruInfo(cmd.Context())
-			if err != nil {
-				ours = api.Info{} // another engine than ours
-			}
-			a.printInfo(info, ours)
-			return nil
-		case "json":
-			_, err = fmt.Fprintln(a.out, string(bytes.TrimSpace(raw)))
-			return err
-		}
-		tmpl, err := table.Parse(format)
-		if err != nil {
-			return err
-		}
-		var b bytes.Buffer
-		if tmpl.Execute(&b, info) != nil {
-			b.Reset()
-			var doc any
-			if err := json.Unmarshal(raw, &doc); err != nil {
-				return err
-			}
-			if err := tmpl.Execute(&b, doc); err != nil {
-				return fmt.Errorf("template parsing error: %w", err)
-			}
-		}
-		_, err = fmt.Fprintln(a.out, b.String())
-		return err
-	})
+		return a.formatInfo(format, info, own, raw)
+	}
 	return cmd
 }
 
-func (a *app) printInfo(i system.Info, ours api.Info) {
-	line := func(name string, value any) {
-		if s := fmt.Sprint(value); s != "" {
-			fmt.Fprintf(a.out, "%s: %s\n", name, s)
+// naruInfo is empty for another engine than ours.
+func naruInfo(ctx context.Context, c *client.Client) api.Info {
+	ours, err := c.NaruInfo(ctx)
+	if err != nil {
+		return api.Info{}
+	}
+	return ours
+}
+
+// formatInfo prints the engine's document with ClientInfo as one more field of it. A template sees Go's fields first, and
+// then those of the document as it is.
+func (a *app) formatInfo(format string, info system.Info, own clientInfo, raw []byte) error {
+	mine, err := json.Marshal(own)
+	if err != nil {
+		return err
+	}
+	raw = bytes.TrimSpace(raw)
+	if len(raw) < 3 || raw[0] != '{' {
+		return errors.New("the engine's answer is no JSON object")
+	}
+	raw = fmt.Appendf(raw[:len(raw)-1:len(raw)-1], `,"ClientInfo":%s}`, mine)
+	if format == "json" {
+		_, err := fmt.Fprintln(a.out, string(raw))
+		return err
+	}
+	tmpl, err := table.Parse(format)
+	if err != nil {
+		return err
+	}
+	var b bytes.Buffer
+	typed := struct {
+		system.Info
+		ClientInfo clientInfo
+	}{info, own}
+	if tmpl.Execute(&b, typed) != nil {
+		b.Reset()
+		var doc any
+		if err := json.Unmarshal(raw, &doc); err != nil {
+			return err
+		}
+		if err := tmpl.Execute(&b, doc); err != nil {
+			return fmt.Errorf("template parsing error: %w", err)
 		}
 	}
-	line("Context", a.target.Name)
-	line("Socket", a.target.Socket)
-	if ours.Mode != "" {
-		line("Runs", map[string]string{api.ModeDirect: "directly on this Linux", api.ModeMachine: "in the VM"}[ours.Mode])
+	_, err = fmt.Fprintln(a.out, b.String())
+	return err
+}
+
+// list prints lines of a page.
+type list struct{ w io.Writer }
+
+// line prints a name and what is there of the values; nothing when they are all empty.
+func (l list) line(name string, value any) {
+	if s := fmt.Sprint(value); s != "" {
+		fmt.Fprintf(l.w, "%s %s\n", name, s)
 	}
-	line("Server Version", i.ServerVersion)
-	line("Containers", i.Containers)
-	line(" Running", i.ContainersRunning)
-	line(" Paused", i.ContainersPaused)
-	line(" Stopped", i.ContainersStopped)
-	line("Images", i.Images)
-	line("Storage Driver", i.Driver)
-	line("Logging Driver", i.LoggingDriver)
-	line("Cgroup Driver", i.CgroupDriver)
-	line("Cgroup Version", i.CgroupVersion)
-	line("Default Runtime", i.DefaultRuntime)
-	line("Kernel Version", i.KernelVersion)
-	line("Operating System", i.OperatingSystem)
-	line("OSType", i.OSType)
-	line("Architecture", i.Architecture)
-	line("CPUs", i.NCPU)
-	line("Total Memory", units.BytesSize(float64(i.MemTotal)))
-	line("Name", i.Name)
-	line("Root Dir", i.DockerRootDir)
-	for _, s := range ours.Shares {
-		line("Share", s.Path)
+}
+
+// always also prints what is empty.
+func (l list) always(name string, value any) { fmt.Fprintln(l.w, name, value) }
+
+func (l list) items(name string, items []string) {
+	if len(items) == 0 {
+		return
 	}
-	for _, w := range i.Warnings {
-		fmt.Fprintln(a.err, w)
+	fmt.Fprintln(l.w, name)
+	for _, item := range items {
+		fmt.Fprintln(l.w, "  "+item)
 	}
+}
+
+func (a *app) printClient(own clientInfo) {
+	l := list{a.out}
+	fmt.Fprintln(a.out, "Client: naru")
+	l.line(" Version:   ", own.Version)
+	l.always(" Context:   ", own.Context)
+	l.line(" Socket:    ", own.Socket)
+	l.always(" Debug Mode:", own.Debug)
+	fmt.Fprintln(a.out)
+}
+
+// runsIn says where an engine of ours is.
+func runsIn(ours api.Info) string {
+	return map[string]string{api.ModeDirect: "directly on this Linux", api.ModeMachine: "in the VM"}[ours.Mode]
 }

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"context"
 	"fmt"
 
 	"github.com/moby/moby/api/types/network"
@@ -30,18 +29,6 @@ func (a *app) networkRemoveCommand() *cobra.Command {
 			return err
 		})
 	})
-	return cmd
-}
-
-func (a *app) networkPruneCommand() *cobra.Command {
-	cmd := a.pruneCommand("Remove all unused networks", "WARNING! This will remove all custom networks not used by at least one container.",
-		func(*cobra.Command) func(context.Context, *client.Client, client.Filters) (pruned, error) {
-			return func(ctx context.Context, c *client.Client, f client.Filters) (pruned, error) {
-				r, err := c.NetworksPrune(ctx, f)
-				return pruned{title: "Deleted Networks:", names: r.NetworksDeleted, noSpace: true}, err
-			}
-		})
-	cmd.Example = "  naru network prune --filter until=24h"
 	return cmd
 }
 

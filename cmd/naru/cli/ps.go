@@ -25,6 +25,7 @@ type containerRow struct {
 	Mounts       string
 	Names        string
 	Networks     string
+	Platform     *string // engines tell it only of images of several platforms
 	Ports        string
 	RunningFor   string
 	Size         string
@@ -42,7 +43,7 @@ var containerTable = table.Spec{
 	Header: table.Header{
 		"ID": "CONTAINER ID", "Image": "IMAGE", "Command": "COMMAND", "RunningFor": "CREATED", "CreatedAt": "CREATED AT",
 		"Status": "STATUS", "State": "STATE", "Ports": "PORTS", "Names": "NAMES", "Size": "SIZE", "Labels": "LABELS",
-		"Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS", "HealthStatus": "HEALTH STATUS",
+		"Mounts": "MOUNTS", "LocalVolumes": "LOCAL VOLUMES", "Networks": "NETWORKS", "HealthStatus": "HEALTH STATUS", "Platform": "PLATFORM",
 	},
 }
 

@@ -82,11 +82,13 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 	add(groupRun, a.runCommand(), a.createCommand(), a.startCommand(), a.stopCommand(), a.restartCommand(),
 		a.killCommand(), a.pauseCommand(), a.unpauseCommand(), a.updateCommand(), a.rmCommand(), a.execCommand(), a.attachCommand(),
 		a.waitCommand(), a.renameCommand(), a.cpCommand(), a.commitCommand(), a.exportCommand())
-	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.diffCommand(), a.topCommand(), a.statsCommand(), a.eventsCommand())
+	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.diffCommand(), a.topCommand(), a.statsCommand(), a.eventsCommand(),
+		a.diskUsageCommand())
 	add(groupImages, a.pullCommand(), a.pushCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
-		a.importCommand(), a.historyCommand())
+		a.importCommand(), a.historyCommand(), a.loginCommand(), a.logoutCommand())
 	add(groupManage, a.group("container", "Manage containers", a.containerCommands), a.group("image", "Manage images", a.imageCommands),
-		a.group("volume", "Manage volumes", a.volumeCommands), a.group("network", "Manage networks", a.networkCommands))
+		a.group("volume", "Manage volumes", a.volumeCommands), a.group("network", "Manage networks", a.networkCommands),
+		a.group("system", "Manage the engine as a whole", a.systemCommands))
 	add(groupOurself, a.group("context", "Choose where containers run", a.contextCommands),
 		a.group("engine", "Look after the engine that runs containers directly on this Linux", a.engineCommands),
 		a.group("machine", "Look after the VM", a.machineCommands), a.infoCommand(), a.versionCommand(), a.completionCommand())
@@ -140,8 +142,7 @@ func (a *app) named(command string) bool {
 
 // notYet are Docker's verbs that naru does not have.
 var notYet = []string{
-	"build", "builder", "buildx", "compose", "login", "logout", "manifest", "plugin",
-	"push", "search", "swarm", "system",
+	"build", "builder", "buildx", "compose", "manifest", "plugin", "search", "swarm",
 }
 
 // knownCommand refuses arguments of a command that only has subcommands: they are misspelt ones.

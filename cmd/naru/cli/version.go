@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"runtime"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/moby/moby/api/types/system"
@@ -17,49 +19,51 @@ import (
 // versions is what `version --format` sees.
 type versions struct {
 	Client clientVersion
-	Server *serverVersion `json:",omitempty"`
+	Server *serverVersion // nil when there is none
 }
 
 type clientVersion struct {
-	Version    string
-	APIVersion string `json:"ApiVersion"`
-	GoVersion  string
-	Os         string
-	Arch       string
-	Context    string
+	Version           string `json:",omitempty"`
+	APIVersion        string `json:"ApiVersion,omitempty"`
+	DefaultAPIVersion string `json:",omitempty"`
+	GitCommit         string `json:",omitempty"`
+	GoVersion         string `json:",omitempty"`
+	Os                string `json:",omitempty"`
+	Arch              string `json:",omitempty"`
+	BuildTime         string `json:",omitempty"`
+	Context           string
 }
 
 type serverVersion = system.VersionResponse
 
+func (a *app) clientVersion() clientVersion {
+	v := clientVersion{
+		Version: a.version, APIVersion: client.APIVersion, DefaultAPIVersion: client.APIVersion,
+		GoVersion: runtime.Version(), Os: runtime.GOOS, Arch: runtime.GOARCH,
+	}
+	if t, err := a.resolve(); err == nil {
+		v.Context = t.Name
+	}
+	return v
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	var format string
 	var clientOnly bool
-	cmd := &cobra.Command{Use: "version [OPTIONS]", Short: "Show the version of naru and of its engine", Args: exactly(0)}
-	cmd.Flags().StringVarP(&format, "format", "f", "", `Format output: "json" or a Go template`)
+	cmd := &cobra.Command{
+		Use: "version [OPTIONS]", Short: "Show the version of naru and of its engine", Args: exactly(0),
+		Example: "  naru version\n  naru version --format '{{.Server.APIVersion}}'", ValidArgsFunction: cobra.NoFileCompletions,
+	}
+	cmd.Flags().StringVarP(&format, "format", "f", "", inspectFormatHelp)
 	cmd.Flags().BoolVar(&clientOnly, "client", false, "Only show the version of the CLI")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
-		v := versions{Client: clientVersion{
-			Version: a.version, APIVersion: client.APIVersion, GoVersion: runtime.Version(), Os: runtime.GOOS, Arch: runtime.GOARCH,
-		}}
-		t, err := a.resolve()
-		if err != nil {
+		if _, err := a.resolve(); err != nil {
 			return err
 		}
-		v.Client.Context = t.Name
-		if clientOnly {
-			return a.printVersions(v, format)
-		}
-		c, err := a.engine()
-		if err == nil {
-			if v.Client.APIVersion, err = c.Version(cmd.Context()); err == nil {
-				var s serverVersion
-				if s, err = c.ServerVersion(cmd.Context()); err == nil {
-					v.Server = &s
-				}
-			}
-		}
-		if v.Client.APIVersion == "" {
-			v.Client.APIVersion = client.APIVersion
+		v := versions{Client: a.clientVersion()}
+		var err error
+		if !clientOnly {
+			err = a.askVersion(cmd.Context(), &v)
 		}
 		if perr := a.printVersions(v, format); err == nil {
 			err = perr
@@ -69,36 +73,71 @@ func (a *app) versionCommand() *cobra.Command {
 	return cmd
 }
 
+// askVersion fills in the engine's, and the version of the API that is spoken with it.
+func (a *app) askVersion(ctx context.Context, v *versions) error {
+	c, err := a.engine()
+	if err != nil {
+		return err
+	}
+	s, err := c.ServerVersion(ctx)
+	if err != nil {
+		return err
+	}
+	v.Server = &s
+	v.Client.APIVersion, err = c.Version(ctx)
+	return err
+}
+
 func (a *app) printVersions(v versions, format string) error {
 	if format != "" {
 		return a.printOne(v, format)
 	}
 	w := tabwriter.NewWriter(a.out, 20, 1, 1, ' ', 0)
-	line := func(name, value string) {
-		if value != "" {
-			fmt.Fprintf(w, " %s:\t%s\n", name, value)
-		}
-	}
+	line := func(indent, name, value string) { fmt.Fprintf(w, "%s%s:\t%s\n", indent, name, value) }
 	fmt.Fprintln(w, "Client: naru")
-	line("Version", v.Client.Version)
-	line("API version", v.Client.APIVersion)
-	line("Go version", v.Client.GoVersion)
-	line("OS/Arch", v.Client.Os+"/"+v.Client.Arch)
-	line("Context", v.Client.Context)
+	line(" ", "Version", v.Client.Version)
+	spoken := v.Client.APIVersion
+	if spoken != v.Client.DefaultAPIVersion {
+		spoken += " (downgraded from " + v.Client.DefaultAPIVersion + ")"
+	}
+	line(" ", "API version", spoken)
+	line(" ", "Go version", v.Client.GoVersion)
+	line(" ", "OS/Arch", v.Client.Os+"/"+v.Client.Arch)
+	line(" ", "Context", v.Client.Context)
 	if s := v.Server; s != nil {
-		fmt.Fprintf(w, "\nServer: %s\n", s.Platform.Name)
-		line("Version", s.Version)
-		line("API version", fmt.Sprintf("%s (minimum version %s)", s.APIVersion, s.MinAPIVersion))
-		line("Go version", s.GoVersion)
-		line("OS/Arch", s.Os+"/"+s.Arch)
-		line("Kernel", s.KernelVersion)
+		fmt.Fprintln(w, strings.TrimRight("\nServer: "+s.Platform.Name, " "))
 		for _, c := range s.Components {
-			if c.Name != "Engine" {
-				line(c.Name, c.Version)
-			}
+			fmt.Fprintf(w, " %s:\n", c.Name)
+			printComponent(c, line)
 		}
 	}
 	return w.Flush()
+}
+
+// engineDetails are the lines of the component Engine: Docker's, as far as the engine tells of them.
+var engineDetails = []struct{ name, key string }{
+	{"Go version", "GoVersion"}, {"Git commit", "GitCommit"}, {"Built", "BuildTime"}, {"Kernel", "KernelVersion"},
+}
+
+func printComponent(c system.ComponentVersion, line func(indent, name, value string)) {
+	line("  ", "Version", c.Version)
+	if c.Name != "Engine" {
+		for _, key := range sortedKeys(c.Details) {
+			if c.Details[key] != "" {
+				line("  ", key, c.Details[key])
+			}
+		}
+		return
+	}
+	d := c.Details
+	line("  ", "API version", fmt.Sprintf("%s (minimum version %s)", d["ApiVersion"], d["MinAPIVersion"]))
+	for _, e := range engineDetails {
+		if d[e.key] != "" {
+			line("  ", e.name, d[e.key])
+		}
+	}
+	line("  ", "OS/Arch", d["Os"]+"/"+d["Arch"])
+	line("  ", "Experimental", d["Experimental"])
 }
 
 // printOne prints one value as JSON or by a template.

@@ -50,13 +50,16 @@ func (a *app) volumeCreateCommand() *cobra.Command {
 
 // volumeRow has the fields of `volume ls --format`.
 type volumeRow struct {
-	Driver     string
-	Labels     string
-	Links      string
-	Mountpoint string
-	Name       string
-	Scope      string
-	Size       string
+	Availability string // of a swarm's volumes, as Group and Status: always N/A
+	Driver       string
+	Group        string
+	Labels       string
+	Links        string
+	Mountpoint   string
+	Name         string
+	Scope        string
+	Size         string
+	Status       string
 
 	labels map[string]string
 }
@@ -69,6 +72,7 @@ var volumeTable = table.Spec{
 	Header: table.Header{
 		"Driver": "DRIVER", "Name": "VOLUME NAME", "Labels": "LABELS", "Scope": "SCOPE", "Mountpoint": "MOUNTPOINT",
 		"Links": "LINKS", "Size": "SIZE",
+		"Availability": "AVAILABILITY", "Group": "GROUP", "Status": "STATUS",
 	},
 }
 
@@ -89,14 +93,7 @@ func (a *app) volumeListCommand() *cobra.Command {
 		slices.SortFunc(list.Volumes, func(a, b volume.Volume) int { return cmp.Compare(a.Name, b.Name) })
 		var rows []volumeRow
 		for _, v := range list.Volumes {
-			r := volumeRow{
-				Driver: v.Driver, Labels: labelList(v.Labels), Links: "N/A", Mountpoint: v.Mountpoint, Name: v.Name, Scope: v.Scope,
-				Size: "N/A", labels: v.Labels,
-			}
-			if v.UsageData != nil {
-				r.Links, r.Size = fmt.Sprint(v.UsageData.RefCount), table.Size(v.UsageData.Size)
-			}
-			rows = append(rows, r)
+			rows = append(rows, newVolumeRow(v))
 		}
 		if quiet && format == "" {
 			format = "{{.Name}}"
@@ -104,6 +101,17 @@ func (a *app) volumeListCommand() *cobra.Command {
 		return table.Print(a.out, format, volumeTable, rows)
 	})
 	return cmd
+}
+
+func newVolumeRow(v volume.Volume) volumeRow {
+	r := volumeRow{
+		Driver: v.Driver, Labels: labelList(v.Labels), Links: "N/A", Mountpoint: v.Mountpoint, Name: v.Name, Scope: v.Scope,
+		Size: "N/A", Availability: "N/A", Group: "N/A", Status: "N/A", labels: v.Labels,
+	}
+	if v.UsageData != nil {
+		r.Links, r.Size = fmt.Sprint(v.UsageData.RefCount), humanSize(v.UsageData.Size)
+	}
+	return r
 }
 
 func (a *app) volumeRemoveCommand() *cobra.Command {

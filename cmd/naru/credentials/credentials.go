@@ -1,5 +1,5 @@
-// Package credentials finds what Docker's tools stored about a registry: in ~/.docker/config.json, or with the
-// docker-credential-* program that it names.
+// Package credentials finds what Docker's tools stored about a registry, and stores more: in ~/.docker/config.json, or
+// with the docker-credential-* program that it names.
 package credentials
 
 import (
@@ -30,11 +30,11 @@ type auth struct {
 
 // entry is one of the file's auths.
 type entry struct {
-	Auth          string `json:"auth"` // base64 of user:password
-	Username      string `json:"username"`
-	Password      string `json:"password"`
-	IdentityToken string `json:"identitytoken"`
-	RegistryToken string `json:"registrytoken"`
+	Auth          string `json:"auth,omitempty"` // base64 of user:password
+	Username      string `json:"username,omitempty"`
+	Password      string `json:"password,omitempty"`
+	IdentityToken string `json:"identitytoken,omitempty"`
+	RegistryToken string `json:"registrytoken,omitempty"`
 }
 
 type configFile struct {
@@ -66,17 +66,21 @@ func Header(ctx context.Context, domain string) (string, error) {
 	return base64.URLEncoding.EncodeToString(data), nil
 }
 
-func load() (*configFile, error) {
+// file is where Docker's tools keep their configuration, "" for a user without a home.
+func file() string {
 	dir := os.Getenv("DOCKER_CONFIG")
 	if dir == "" {
 		home, err := os.UserHomeDir()
 		if err != nil {
-			return &configFile{}, nil // no home, nothing stored
+			return ""
 		}
 		dir = filepath.Join(home, ".docker")
 	}
-	file := filepath.Join(dir, "config.json")
-	data, err := os.ReadFile(file)
+	return filepath.Join(dir, "config.json")
+}
+
+func load() (*configFile, error) {
+	data, err := os.ReadFile(file())
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return &configFile{}, nil
 	}
@@ -85,20 +89,23 @@ func load() (*configFile, error) {
 	}
 	var c configFile
 	if err := json.Unmarshal(data, &c); err != nil {
-		return nil, fmt.Errorf("read the credentials: %s: %w", file, err)
+		return nil, fmt.Errorf("read the credentials: %s: %w", file(), err)
 	}
 	return &c, nil
 }
 
+// helper is the program that keeps the credentials of a server, "" for the file itself.
+func (c *configFile) helper(server string) string {
+	for _, name := range []string{c.CredHelpers[host(server)], c.CredHelpers[server], c.CredsStore} {
+		if name != "" {
+			return name
+		}
+	}
+	return ""
+}
+
 func (c *configFile) find(ctx context.Context, server string) (*auth, error) {
-	helper := c.CredHelpers[host(server)]
-	if helper == "" {
-		helper = c.CredHelpers[server]
-	}
-	if helper == "" {
-		helper = c.CredsStore
-	}
-	if helper != "" {
+	if helper := c.helper(server); helper != "" {
 		a, err := ask(ctx, helper, server)
 		if err != nil || a != nil {
 			return a, err
@@ -143,24 +150,39 @@ const tokenUser = "<token>"
 // ask runs a credential helper: the server goes to its stdin, JSON comes out.
 // https://github.com/docker/docker-credential-helpers#development
 func ask(ctx context.Context, helper, server string) (*auth, error) {
-	program := "docker-credential-" + helper
-	cmd := exec.CommandContext(ctx, program, "get")
-	cmd.Stdin = strings.NewReader(server)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
+	out, err := runHelper(ctx, helper, "get", server)
+	if errors.Is(err, errNotStored) || errors.Is(err, exec.ErrNotFound) {
+		return nil, nil // as Docker: a missing helper means no credentials
+	}
 	if err != nil {
-		if strings.Contains(string(out)+stderr.String(), "credentials not found") || errors.Is(err, exec.ErrNotFound) {
-			return nil, nil // as Docker: a missing helper means no credentials
-		}
-		return nil, fmt.Errorf("%s: %w: %s", program, err, bytes.TrimSpace(append(out, stderr.Bytes()...)))
+		return nil, err
 	}
 	var got struct{ Username, Secret string }
 	if err := json.Unmarshal(out, &got); err != nil {
-		return nil, fmt.Errorf("%s: %w", program, err)
+		return nil, fmt.Errorf("docker-credential-%s: %w", helper, err)
 	}
 	if got.Username == tokenUser {
 		return &auth{IdentityToken: got.Secret}, nil
 	}
 	return &auth{Username: got.Username, Password: got.Secret}, nil
+}
+
+var errNotStored = errors.New("nothing is stored")
+
+// runHelper gives a helper its input and returns what it says.
+func runHelper(ctx context.Context, helper, verb, input string) ([]byte, error) {
+	program := "docker-credential-" + helper
+	cmd := exec.CommandContext(ctx, program, verb)
+	cmd.Stdin = strings.NewReader(input)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err == nil {
+		return out, nil
+	}
+	said := bytes.TrimSpace(append(out, stderr.Bytes()...))
+	if bytes.Contains(said, []byte("credentials not found")) {
+		err = errNotStored
+	}
+	return nil, fmt.Errorf("%s: %w: %s", program, err, said)
 }
