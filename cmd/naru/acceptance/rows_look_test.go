@@ -16,4 +16,11 @@ var lookRows = []row{
 	{name: "stats of what does not run", script: `naru create --name $N $IMG true >/dev/null && naru stats --no-stream --format '{{.Name}} {{.CPUPerc}} {{.MemUsage}} {{.PIDs}}' $N`, stdout: "$N 0.00% 0B / 0B 0\n"},
 	{name: "stats of nothing", script: `naru stats --no-stream nosuch`, stderr: `No such container: nosuch`, code: 1},
 	{name: "stats follow", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null; naru stats --format '{{.Name}} {{.PIDs}}' $N >out & p=$!; until grep -q "^$N 1$" out; do :; done; kill $p; wait $p; echo $?`, stdout: "143\n"},
+	{name: "exec detached", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null && naru exec -d $N touch /made && until naru exec $N test -e /made; do :; done; echo made`, stdout: "made\n"},
+	{name: "exec with an environment file", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null && printf 'A=1\nB=2\n' >env && naru exec --env-file env -e B=3 $N sh -c 'echo $A $B'`, stdout: "1 3\n"},
+	{name: "exec privileged", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null && naru exec $N grep CapEff /proc/self/status; test $(naru exec --privileged $N grep CapEff /proc/self/status | cut -f2) != 00000000a80425fb && echo more; naru exec --privileged $N grep Seccomp: /proc/self/status`,
+		stdout: "CapEff:\t00000000a80425fb\nmore\nSeccomp:\t2\n"},
+	{name: "exec as an unknown user", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null && naru exec -u nosuch $N true`, stderr: `unable to find user nosuch: no matching entries in passwd file`, code: 1},
+	{name: "exec in a paused container", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null && naru pause $N >/dev/null && naru exec $N true; e=$?; naru unpause $N >/dev/null; exit $e`, stderr: `Container .* is paused, unpause the container before exec`, code: 1},
+	{name: "exec outlived by nobody", script: `naru run -d --name $N $IMG sleep 1000 >/dev/null && (naru exec $N sh -c 'touch /up; sleep 1000'; echo $?) & until naru exec $N test -e /up 2>/dev/null; do :; done; naru kill $N >/dev/null; wait`, stdout: "137\n"},
 }

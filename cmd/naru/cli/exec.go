@@ -23,6 +23,7 @@ func (a *app) execCommand() *cobra.Command {
 	o := &execution{}
 	cmd := &cobra.Command{
 		Use: "exec [OPTIONS] CONTAINER COMMAND [ARG...]", Short: "Execute a command in a running container", Args: atLeast(2),
+		Example:           "  naru exec -it web sh\n  naru exec -u www-data -w /srv -e DEBUG=1 web make test",
 		ValidArgsFunction: a.completeContainers(1, isRunning),
 	}
 	f := cmd.Flags()

@@ -124,8 +124,11 @@ func (c *Container) resetHealth() {
 // containers are not probed all at once. c.mu is held.
 func (m *Manager) watchHealth(c *Container, taken bool) {
 	h := checkOf(c.Config)
-	if h == nil || c.stopProbes != nil || c.State.shown() != container.StateRunning || c.Health == nil || m.life.Err() != nil {
+	if h == nil || c.stopProbes != nil || c.State.shown() != container.StateRunning || m.life.Err() != nil {
 		return
+	}
+	if c.Health == nil { // an engine without health checks has started it
+		c.resetHealth()
 	}
 	wait := h.wait(c.State.Started, time.Now(), c.Health.Status)
 	if taken {

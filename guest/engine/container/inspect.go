@@ -37,7 +37,7 @@ func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*containe
 	execs := make([]string, 0, len(c.execs))
 	for id, x := range c.execs {
 		x.mu.Lock()
-		if x.exitCode == nil {
+		if x.exitCode == nil && r.State.alive() {
 			execs = append(execs, id)
 		}
 		x.mu.Unlock()
