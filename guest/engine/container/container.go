@@ -35,6 +35,7 @@ type record struct {
 	Platform   ocispec.Platform
 	Config     *container.Config     // the image's defaults merged in
 	HostConfig *container.HostConfig // as wished
+	Links      []link                `json:",omitempty"` // on the default bridge
 
 	Name   string // without the slash
 	Mounts []container.MountPoint

@@ -71,6 +71,11 @@ func (m *Manager) createFrom(ctx context.Context, img *image.Image, o CreateOpti
 		return "", nil, err
 	}
 	m.setEndpoints(c, o.Networking)
+	linkWarnings, err := m.resolveLinks(c)
+	if err != nil {
+		return "", nil, err
+	}
+	warnings = append(warnings, linkWarnings...)
 	if err := m.setHostname(c); err != nil {
 		return "", nil, err
 	}

@@ -50,7 +50,11 @@ func (m *Manager) fillFiles(c *Container, box *network.Sandbox) error {
 	if err != nil {
 		return fmt.Errorf("resolv.conf: %w", err)
 	}
-	hosts, err := network.Hosts(hc.NetworkMode, box.Addrs, box.Gateway, c.hostNames(), hc.ExtraHosts)
+	linked, err := m.linkedHosts(c)
+	if err != nil {
+		return err
+	}
+	hosts, err := network.Hosts(hc.NetworkMode, box.Addrs, box.Gateway, c.hostNames(), hc.ExtraHosts, linked...)
 	if err != nil {
 		return fmt.Errorf("hosts: %w", err)
 	}

@@ -52,7 +52,7 @@ func (m *Manager) Inspect(ctx context.Context, ref string, size bool) (*containe
 		ID: r.ID, Created: timeText(r.Created), Path: path, Args: args, State: r.inspectState(), Image: r.ImageID,
 		ResolvConfPath: c.engineFile(&r, "resolv.conf"), HostnamePath: c.engineFile(&r, "hostname"), HostsPath: c.engineFile(&r, "hosts"),
 		LogPath: c.shownLogPath(&r), Name: "/" + r.Name, RestartCount: r.State.RestartCount, Driver: "overlay2", Platform: "linux",
-		ExecIDs: execs, HostConfig: r.hostConfig(), Mounts: orEmpty(r.Mounts), Config: r.Config,
+		ExecIDs: execs, HostConfig: m.withLinks(r.hostConfig(), &r), Mounts: orEmpty(r.Mounts), Config: r.Config,
 		NetworkSettings: m.networkSettings(&r), AppArmorProfile: runtime.AppArmorProfile(r.HostConfig),
 	}
 	if len(execs) == 0 {

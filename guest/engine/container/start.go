@@ -57,6 +57,7 @@ func (m *Manager) start(ctx context.Context, c *Container) error {
 		}
 		return m.startFailed(ctx, c, err)
 	}
+	m.updateLinks(c)
 	m.emit(c, events.ActionStart)
 	return nil
 }

@@ -198,8 +198,5 @@ func checkNetworkMode(c *container.Config, hc *container.HostConfig) error {
 	if mode.IsHost() && len(hc.Links) > 0 {
 		return invalid("conflicting options: host type networking can't be used with links. This would result in undefined behavior")
 	}
-	if len(hc.Links) > 0 {
-		return errdefs.ErrNotImplemented.WithMessage("naru does not serve --link yet")
-	}
 	return nil
 }

@@ -173,8 +173,8 @@ ff02::2	ip6-allrouters
 `
 
 // Hosts is the content of a container's /etc/hosts. extra are "name:address" or "name=address", where the address
-// may be `host-gateway`; names are the container's own, for each of addrs. In host mode the host's own file is the base.
-func Hosts(mode container.NetworkMode, addrs []netip.Addr, gateway netip.Addr, names, extra []string) ([]byte, error) {
+// may be `host-gateway`; names are the container's own, for each of addrs; more are lines beside. In host mode the host's own file is the base.
+func Hosts(mode container.NetworkMode, addrs []netip.Addr, gateway netip.Addr, names, extra []string, more ...string) ([]byte, error) {
 	b := bytes.NewBufferString(defaultHosts)
 	if mode.IsHost() {
 		host, err := readIfThere(hostHosts)
@@ -197,6 +197,9 @@ func Hosts(mode container.NetworkMode, addrs []netip.Addr, gateway netip.Addr, n
 			return nil, err
 		}
 		fmt.Fprintf(b, "%s\t%s\n", ip, name)
+	}
+	for _, line := range more {
+		b.WriteString(line + "\n")
 	}
 	for _, addr := range addrs {
 		b.WriteString(hostsLine(addr, names))
