@@ -80,17 +80,23 @@ type daemon struct {
 	home string
 	name string
 	cmd  *exec.Cmd
+	// alone keeps it in a network namespace of its own, where nothing else makes links.
+	alone bool
 }
 
 // startDaemon starts one with the image "probe", and stops it at the end of the test.
-func startDaemon(t *testing.T) *daemon {
+func startDaemon(t *testing.T) *daemon { return launchDaemon(t, false) }
+
+func startDaemonAlone(t *testing.T) *daemon { return launchDaemon(t, true) }
+
+func launchDaemon(t *testing.T, alone bool) *daemon {
 	t.Helper()
 	if whyNot != "" {
 		t.Skip(whyNot)
 	}
 	home, err := os.MkdirTemp("", "ns")
 	must(t, err)
-	d := &daemon{t: t, home: home, name: fmt.Sprintf("ntest%07d", os.Getpid()%1e7)}
+	d := &daemon{t: t, home: home, alone: alone, name: fmt.Sprintf("ntest%07d", os.Getpid()%1e7)}
 	t.Cleanup(func() {
 		d.stop()
 		if log, _ := os.ReadFile(filepath.Join(home, "engine", "keeper.log")); bytes.Contains(log, []byte("DATA RACE")) {
@@ -112,6 +118,9 @@ func (d *daemon) start() {
 	socket := filepath.Join(d.home, "docker.sock")
 	d.cmd = exec.Command(filepath.Join(binaries, "naru-keeper"), "--root", filepath.Join(d.home, "engine"), "--name", d.name, "--socket", socket)
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if d.alone {
+		d.cmd.SysProcAttr.Cloneflags = syscall.CLONE_NEWNET
+	}
 	must(d.t, d.cmd.Start())
 	var err error
 	d.Client, err = client.New(client.WithHost("unix://" + socket))

@@ -53,6 +53,7 @@ type Connections interface {
 	Connect(ctx context.Context, req network.Request, ref string, s *mobynet.EndpointSettings) (*network.Sandbox, error)
 	Disconnect(ctx context.Context, req network.Request, ref string) (*network.Sandbox, error)
 	Rename(containerID, name string) error
+	Sandbox(containerID string) *network.Sandbox
 }
 
 // Volumes gives containers their mounts.

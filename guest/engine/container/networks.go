@@ -99,6 +99,38 @@ func (m *Manager) DisconnectNetwork(ctx context.Context, ref, net string, force 
 	return m.setEndpoint(c, name, nil)
 }
 
+// adoptNetworks brings the records of running containers in line with what they have: an engine that was killed in the
+// middle of a connect or disconnect had recorded only one of the two.
+func (m *Manager) adoptNetworks(running []string) {
+	for _, id := range running {
+		c, err := m.find(id)
+		box := m.Networks.Sandbox(id)
+		if err != nil || box == nil {
+			continue
+		}
+		c.mu.Lock()
+		before := c.Networks
+		same := maps.EqualFunc(c.Networks, box.Networks, func(a, b *mobynet.EndpointSettings) bool { return a.EndpointID == b.EndpointID })
+		c.Networks, c.Ports = box.Networks, box.Ports
+		if !same {
+			c.Endpoints = map[string]*mobynet.EndpointSettings{}
+			for name, s := range box.Wishes {
+				c.Endpoints[name] = orNothing(s)
+			}
+		}
+		c.mu.Unlock()
+		if same {
+			continue
+		}
+		if err := m.refreshFiles(c, before, box); err != nil {
+			m.Log.Warn("network files of a running container", "id", id, "error", err)
+		}
+		if err := m.save(c, c.durable()); err != nil {
+			m.Log.Warn("record a container's networks", "id", id, "error", err)
+		}
+	}
+}
+
 // changeable refuses a container that is on its way out.
 func changeable(r *record) error {
 	if r.State.Status == container.StateRemoving || r.State.Status == container.StateDead {

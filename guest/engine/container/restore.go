@@ -49,6 +49,7 @@ func (m *Manager) Restore(ctx context.Context) error {
 	if err := m.Networks.Restore(ctx, running); err != nil {
 		return fmt.Errorf("restore networks: %w", err)
 	}
+	m.adoptNetworks(running)
 	m.sweep(ctx, known)
 	for _, c := range m.all() {
 		c.mu.Lock()

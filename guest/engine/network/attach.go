@@ -360,12 +360,22 @@ func (m *Manager) settleGateways(b *box, h *netlink.Handle) error {
 	return nil
 }
 
+// Sandbox is a running container's network, nil when it has none of its own.
+func (m *Manager) Sandbox(containerID string) *Sandbox {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if b := m.boxes[containerID]; b != nil {
+		return m.sandbox(b)
+	}
+	return nil
+}
+
 // sandbox describes b to the caller of Attach. The caller holds mu.
 func (m *Manager) sandbox(b *box) *Sandbox {
-	s := &Sandbox{Networks: map[string]*network.EndpointSettings{}, Ports: b.portMap(), Gateway: m.gateway(b)}
+	s := &Sandbox{Networks: map[string]*network.EndpointSettings{}, Wishes: map[string]*network.EndpointSettings{}, Ports: b.portMap(), Gateway: m.gateway(b)}
 	for _, ep := range b.Endpoints {
 		if n := m.nets[ep.NetworkID]; n != nil {
-			s.Networks[n.Name] = ep.settings(n)
+			s.Networks[n.Name], s.Wishes[n.Name] = ep.settings(n), ep.Settings
 		}
 		for _, a := range []netip.Addr{ep.Addr, ep.Addr6} {
 			if a.IsValid() {

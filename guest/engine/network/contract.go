@@ -31,6 +31,8 @@ type Sandbox struct {
 	// Networks and Ports are for inspect: what the container really has.
 	Networks map[string]*network.EndpointSettings
 	Ports    network.PortMap
+	// Wishes are the user's, of the networks that it is on.
+	Wishes map[string]*network.EndpointSettings
 	// Addr is the container's own address for /etc/hosts, invalid when it has none; Addrs are all of them.
 	Addr  netip.Addr
 	Addrs []netip.Addr
