@@ -3,6 +3,7 @@ package server
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -15,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
@@ -103,82 +105,91 @@ func (k *netKills) step(ctx context.Context, c *client.Client, rnd *rand.Rand, n
 	}
 }
 
-// check compares what the engine says with what the kernel has.
+// check compares what the engine says with what the kernel has, until both agree: what ended while no engine ran is
+// taken in after a moment, and what the kernel removes goes after a while.
 func (k *netKills) check() {
-	t, ctx := k.d.t, k.d.t.Context()
-	taken := map[netip.Addr]string{}
-	links := 0
-	for _, id := range k.containers {
-		c, err := k.d.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
-		if err != nil || !c.Container.State.Running {
-			if err == nil {
-				_, err = k.d.ContainerStart(ctx, id, client.ContainerStartOptions{}) // it was killed for a restart
-				must(t, err)
-				c, err = k.d.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
-			}
-			if err != nil {
-				continue // removed at the end
-			}
-		}
-		want := []string{}
-		for name, e := range c.Container.NetworkSettings.Networks {
-			links++
-			if other, twice := taken[e.IPAddress]; twice {
-				t.Errorf("%s of %s is %s's too", e.IPAddress, id[:12], other)
-			}
-			taken[e.IPAddress] = id[:12]
-			want = append(want, netip.PrefixFrom(e.IPAddress, e.IPPrefixLen).String())
-			n, err := k.d.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
-			if err != nil || n.Network.Containers[id].IPv4Address.Addr() != e.IPAddress {
-				t.Errorf("network %s says of %s: %+v, %v; it says %s", name, id[:12], n.Network.Containers[id], err, e.IPAddress)
-			}
-		}
-		got := addresses(t, fmt.Sprint(c.Container.State.Pid))
-		slices.Sort(want)
-		slices.Sort(got)
-		if !slices.Equal(got, want) {
-			t.Errorf("%s has %v in the kernel, %v by its inspect", id[:12], got, want)
-		}
-	}
-	k.census(links)
-}
-
-// census counts bridges, veth pairs and the table's bridges.
-func (k *netKills) census(endpoints int) {
-	t := k.d.t
-	list, err := k.d.NetworkList(t.Context(), client.NetworkListOptions{Filters: client.Filters{}.Add("driver", "bridge")})
-	must(t, err)
-	pid := fmt.Sprint(k.d.cmd.Process.Pid)
-	const spare = 6 + 2 + 4 + 1 // of the pools, ready or on the way
+	k.d.t.Helper()
 	deadline := time.Now().Add(patience)
 	for {
-		bridges := inNet(t, pid, "ip", "-br", "link", "show", "type", "bridge")
-		veths := inNet(t, pid, "ip", "-br", "link", "show", "type", "veth")
-		set := inNet(t, pid, "nft", "list", "set", "inet", k.d.name, "bridges")
-		b, v, s := strings.Count(bridges, "\n"), strings.Count(veths, "\n"), strings.Count(set, `"`)/2
-		if b == len(list.Items) && s == b && v >= endpoints && v <= endpoints+spare {
+		problems := k.problems()
+		if len(problems) == 0 {
 			return
 		}
-		if time.Now().After(deadline) { // what the kernel removes goes after a while
-			t.Errorf("%d networks, %d endpoints; in the kernel:\n%s%s%s", len(list.Items), endpoints, bridges, veths, set)
+		if time.Now().After(deadline) {
+			k.d.t.Error(strings.Join(problems, "\n"))
 			return
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
 }
 
-func inNet(t *testing.T, pid string, args ...string) string {
-	t.Helper()
+func (k *netKills) problems() (list []string) {
+	ctx := k.d.t.Context()
+	say := func(format string, args ...any) { list = append(list, fmt.Sprintf(format, args...)) }
+	taken := map[netip.Addr]string{}
+	links := 0
+	for _, id := range k.containers {
+		c, err := k.d.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+		if cerrdefs.IsNotFound(err) {
+			continue // removed at the end
+		}
+		if err != nil || !c.Container.State.Running {
+			_, err := k.d.ContainerStart(ctx, id, client.ContainerStartOptions{}) // it was killed in its restart
+			say("%s does not run: started: %v", id[:12], err)
+			continue
+		}
+		want := []string{}
+		for name, e := range c.Container.NetworkSettings.Networks {
+			links++
+			if other, twice := taken[e.IPAddress]; twice {
+				say("%s of %s is %s's too", e.IPAddress, id[:12], other)
+			}
+			taken[e.IPAddress] = id[:12]
+			want = append(want, netip.PrefixFrom(e.IPAddress, e.IPPrefixLen).String())
+			n, err := k.d.NetworkInspect(ctx, name, client.NetworkInspectOptions{})
+			if err != nil || n.Network.Containers[id].IPv4Address.Addr() != e.IPAddress {
+				say("network %s says of %s: %+v, %v; it says %s", name, id[:12], n.Network.Containers[id], err, e.IPAddress)
+			}
+		}
+		got, err := addresses(fmt.Sprint(c.Container.State.Pid))
+		slices.Sort(want)
+		slices.Sort(got)
+		if err != nil || !slices.Equal(got, want) {
+			say("%s has %v in the kernel (%v), %v by its inspect", id[:12], got, err, want)
+		}
+	}
+	return append(list, k.census(links)...)
+}
+
+// census counts bridges, veth pairs and the table's bridges.
+func (k *netKills) census(endpoints int) []string {
+	list, err := k.d.NetworkList(k.d.t.Context(), client.NetworkListOptions{Filters: client.Filters{}.Add("driver", "bridge")})
+	must(k.d.t, err)
+	pid := fmt.Sprint(k.d.cmd.Process.Pid)
+	const spare = 6 + 2 + 4 + 1 // of the pools, ready or on the way
+	bridges, err1 := inNet(pid, "ip", "-br", "link", "show", "type", "bridge")
+	veths, err2 := inNet(pid, "ip", "-br", "link", "show", "type", "veth")
+	set, err3 := inNet(pid, "nft", "list", "set", "inet", k.d.name, "bridges")
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return []string{err.Error()}
+	}
+	b, v, s := strings.Count(bridges, "\n"), strings.Count(veths, "\n"), strings.Count(set, `"`)/2
+	if b == len(list.Items) && s == b && v >= endpoints && v <= endpoints+spare {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d networks, %d endpoints; in the kernel:\n%s%s%s", len(list.Items), endpoints, bridges, veths, set)}
+}
+
+func inNet(pid string, args ...string) (string, error) {
 	out, err := exec.Command("nsenter", append([]string{"--net=/proc/" + pid + "/ns/net"}, args...)...).CombinedOutput()
 	if err != nil {
-		t.Fatalf("%v: %v\n%s", args, err, out)
+		return "", fmt.Errorf("%v: %w\n%s", args, err, out)
 	}
-	return string(out)
+	return string(out), nil
 }
 
 // addresses are the IPv4 addresses in a process's namespace, but lo's.
-func addresses(t *testing.T, pid string) (list []string) {
-	t.Helper()
+func addresses(pid string) (list []string, err error) {
 	var links []struct {
 		Ifname string
 		Addrs  []struct {
@@ -186,7 +197,10 @@ func addresses(t *testing.T, pid string) (list []string) {
 			Len   int    `json:"prefixlen"`
 		} `json:"addr_info"`
 	}
-	must(t, json.Unmarshal([]byte(inNet(t, pid, "ip", "-j", "-4", "addr")), &links))
+	out, err := inNet(pid, "ip", "-j", "-4", "addr")
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &links)
+	}
 	for _, l := range links {
 		for _, a := range l.Addrs {
 			if l.Ifname != "lo" {
@@ -194,7 +208,7 @@ func addresses(t *testing.T, pid string) (list []string) {
 			}
 		}
 	}
-	return list
+	return list, err
 }
 
 // TestNetworks goes through the API with user-defined networks and real containers.

@@ -72,7 +72,7 @@ func (m *Manager) WishedMAC(id string) network.HardwareAddr {
 	if err != nil {
 		return nil
 	}
-	if e := c.Endpoints[c.HostConfig.NetworkMode.NetworkName()]; e != nil {
+	if e := c.snapshot().Endpoints[c.HostConfig.NetworkMode.NetworkName()]; e != nil {
 		return e.MacAddress
 	}
 	return nil

@@ -193,6 +193,8 @@ func (w *world) kill() {
 		w.m.bare.close(func(s *space) { s.dns.Close() })
 	}
 	w.m.dns.Close()
+	_ = w.m.watch.Close()
+	w.m.watching.Wait()
 	w.m.drops.Wait()
 	w.m.ports.releaseAll()
 	w.m.host.close()

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/mdlayher/netlink"
 	"github.com/moby/moby/api/types/network"
 
 	"naru/guest/api"
@@ -58,7 +59,8 @@ type Manager struct {
 	dns      *resolver.Server
 	upstream upstream
 
-	drops sync.WaitGroup // namespaces being dropped in the background
+	drops    sync.WaitGroup // namespaces being dropped in the background
+	watching sync.WaitGroup // watchTable
 
 	setup sync.Mutex // held while a network is made, brought up or removed; taken before mu
 
@@ -66,6 +68,7 @@ type Manager struct {
 	nets     map[string]*netEntry // by network ID
 	boxes    map[string]*box      // by container ID; a box in it is never changed, but replaced
 	bare     *pool                // namespaces for user-defined networks; nil until the first is needed
+	watch    *netlink.Conn        // hears of nftables' changes; set by Restore
 	restored bool
 	closed   bool
 }
@@ -215,8 +218,12 @@ func (m *Manager) Close() error {
 		return nil
 	}
 	m.closed = true
-	nets, bare := m.sorted(), m.bare
+	nets, bare, watch := m.sorted(), m.bare, m.watch
 	m.mu.Unlock()
+	if watch != nil {
+		_ = watch.Close()
+		m.watching.Wait()
+	}
 	for _, n := range nets {
 		if n.pool != nil {
 			n.pool.close(func(s *space) { m.drop(s.Pin) })

@@ -91,6 +91,38 @@ func TestFirewallRestart(t *testing.T) {
 	w.detach("a")
 }
 
+// TestFlushedRuleset: isolation is back soon after somebody flushed all tables, or only our rules.
+func TestFlushedRuleset(t *testing.T) {
+	w := newWorld(t, api.ModeDirect)
+	w.create(network.CreateRequest{Name: "one"})
+	w.create(network.CreateRequest{Name: "two"})
+	a, r := w.join(on("a", "one")), on("b", "two")
+	r.Ports = publish("80", "", "8080")
+	b := w.join(r)
+	serveIn(t, b.Path, ":80")
+	for _, flush := range [][]string{{"flush", "ruleset"}, {"flush", "table", "inet", w.opts.Name}, {"delete", "table", "inet", w.opts.Name}} {
+		run(t, "nft", flush...)
+		begin := time.Now()
+		for whole := false; !whole; {
+			var err error
+			if whole, err = w.m.table.whole(); err != nil || time.Since(begin) > long {
+				t.Fatalf("%v: %v", flush, err)
+			}
+		}
+		if took := time.Since(begin); took > time.Second {
+			t.Errorf("%v: rules were back after %v", flush, took)
+		} else {
+			t.Logf("%v: rules were back after %v", flush, took)
+		}
+		if got, err := askFrom(a.Path, b.Addr.String()+":80", short); err == nil {
+			t.Errorf("%v: another network was reached: %q", flush, got)
+		}
+		if _, err := askFrom("", "127.0.0.1:8080", long); err != nil {
+			t.Errorf("%v: %v", flush, err)
+		}
+	}
+}
+
 func TestSubnetAvoidsTheHosts(t *testing.T) {
 	needRoot(t)
 	run(t, "ip", "link", "add", "dum0", "type", "bridge")

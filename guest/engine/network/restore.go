@@ -19,10 +19,18 @@ func (m *Manager) Restore(ctx context.Context, running []string) error {
 	if err := m.takeOverAll(running); err != nil {
 		return err
 	}
+	watch, err := openWatch()
+	if err != nil {
+		return fmt.Errorf("watch nftables: %w", err)
+	}
 	m.mu.Lock()
 	boxes := slices.Collect(maps.Values(m.boxes))
-	m.restored = true
+	m.restored, m.watch = true, watch
 	m.mu.Unlock()
+	m.watching.Go(func() { m.watchTable(watch) })
+	if err := m.mendTable(); err != nil { // what happened before the watch began
+		return err
+	}
 	for _, b := range boxes {
 		if err := m.repair(ctx, b); err != nil {
 			m.opts.Log.Warn("network: container may be cut off", "container", b.id, "error", err)

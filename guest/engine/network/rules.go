@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// addChains queues all chains and rules of the table.
-func (t *table) addChains(c *nftables.Conn, s sets) {
+// addChains queues all chains and rules of the table, and returns how many rules these are.
+func (t *table) addChains(c *nftables.Conn, s sets) (count int) {
 	chain := func(name string, kind nftables.ChainType, hook *nftables.ChainHook, prio *nftables.ChainPriority) func(...[]expr.Any) {
 		ch := c.AddChain(&nftables.Chain{Table: t.ref(), Name: name, Type: kind, Hooknum: hook, Priority: prio})
 		return func(parts ...[]expr.Any) {
@@ -19,6 +19,7 @@ func (t *table) addChains(c *nftables.Conn, s sets) {
 				exprs = append(exprs, p...)
 			}
 			c.AddRule(&nftables.Rule{Table: t.ref(), Chain: ch, Exprs: exprs})
+			count++
 		}
 	}
 	raw := chain("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
@@ -54,6 +55,7 @@ func (t *table) addChains(c *nftables.Conn, s sets) {
 	fwd(outBy(s.bridges), ctStateKnown(), verdict(expr.VerdictAccept))
 	fwd(outBy(s.bridges), ctStatusDNAT(), verdict(expr.VerdictAccept))
 	fwd(outBy(s.bridges), verdict(expr.VerdictDrop))
+	return count
 }
 
 // Registers: a match uses reg1; a concatenation fills 4-byte registers from the start of reg1 on.

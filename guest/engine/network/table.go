@@ -30,9 +30,10 @@ import (
 type table struct {
 	name string
 
-	// mu guards conn. The socket stays open: closing one waits for the kernel to free what was deleted, 7 ms.
-	mu   sync.Mutex
-	conn *nftables.Conn // nil until needed, and after a failure
+	// mu guards what follows. The socket stays open: closing one waits for the kernel to free what was deleted, 7 ms.
+	mu    sync.Mutex
+	conn  *nftables.Conn // nil until needed, and after a failure
+	rules int            // that the table has when it is whole
 }
 
 // transact queues changes and makes them, all or none.
@@ -203,7 +204,7 @@ func (t *table) sync(nets []*netEntry, list []published) error {
 				return err
 			}
 		}
-		t.addChains(c, s)
+		t.rules = t.addChains(c, s)
 		return nil
 	})
 }
@@ -222,6 +223,32 @@ func addSet(c *nftables.Conn, set *nftables.Set, list []nftables.SetElement) err
 		}
 	}
 	return nil
+}
+
+// whole reports whether the table has all of its rules.
+func (t *table) whole() (bool, error) {
+	c, err := nftables.New()
+	if err != nil {
+		return false, err
+	}
+	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
+	if err != nil {
+		return false, err
+	}
+	count := 0
+	for _, ch := range chains {
+		if ch.Table.Name != t.name {
+			continue
+		}
+		rules, err := c.GetRules(t.ref(), ch)
+		if err != nil && !errors.Is(err, unix.ENOENT) {
+			return false, err
+		}
+		count += len(rules)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return count == t.rules, nil
 }
 
 // addNetwork makes a network known. Idempotent.
