@@ -58,4 +58,4 @@ func (a *app) attachTo(ctx context.Context, c *client.Client, name string, stdin
 // attachError is in Docker's words.
 type attachError string
 
-func (e attachError) Error() string { return "You cannot attach to a " + string(e) }
+func (e attachError) Error() string { return "cannot attach to a " + string(e) }
