@@ -143,19 +143,24 @@ func options(args []string) (o engine.Options, token string, err error) {
 	case o.Mode != api.ModeDirect && o.Mode != api.ModeMachine:
 		return o, "", fmt.Errorf("--mode %q: must be %s or %s", o.Mode, api.ModeDirect, api.ModeMachine)
 	}
-	settings, err := engine.LoadSettings(o.Root)
-	if err != nil {
-		return o, "", err
-	}
-	if *config != "" {
-		doc, err := readConfig(*config)
-		if err != nil {
-			return o, "", err
-		}
-		o.Shares, o.HostSocket, token, settings = doc.Shares, doc.Socket, doc.Token, doc.Engine
-	}
-	o.Remap, err = engine.ParseRemap(settings.UsernsRemap)
+	token, err = settings(&o, *config)
 	return o, token, err
+}
+
+// settings fills in what the user has set: in the machine's config document, or without one in the engine's root.
+func settings(o *engine.Options, config string) (token string, err error) {
+	var s api.EngineSettings
+	if config != "" {
+		doc, err := readConfig(config)
+		if err != nil {
+			return "", err
+		}
+		o.Shares, o.HostSocket, token, s = doc.Shares, doc.Socket, doc.Token, doc.Engine
+	} else if s, err = engine.LoadSettings(o.Root, o.Run); err != nil {
+		return "", err
+	}
+	o.Remap, err = engine.ParseRemap(s.UsernsRemap)
+	return token, err
 }
 
 func readConfig(path string) (*api.Config, error) {

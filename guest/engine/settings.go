@@ -21,19 +21,36 @@ import (
 // settingsFile is in the engine's root. In the VM the config document has the settings instead.
 const settingsFile = "settings.json"
 
-// LoadSettings reads root/settings.json; without one all settings are zero. What it does not know it refuses.
-func LoadSettings(root string) (s api.EngineSettings, err error) {
-	data, err := os.ReadFile(filepath.Join(root, settingsFile))
-	if errors.Is(err, fs.ErrNotExist) {
+// LoadSettings reads root/settings.json; without one all settings are zero. What it does not know it refuses. The first
+// engine of a keeper keeps them in run, for those that follow on it: containers outlive engines, so that nothing may change
+// before they have all ended.
+func LoadSettings(root, run string) (s api.EngineSettings, err error) {
+	kept := filepath.Join(run, settingsFile)
+	if s, err = readSettings(kept); err == nil {
 		return s, nil
 	}
+	if s, err = readSettings(filepath.Join(root, settingsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return s, err
+	}
+	data, err := json.Marshal(s)
+	if err != nil {
+		return s, err
+	}
+	if err := os.WriteFile(kept+".new", data, 0o600); err != nil {
+		return s, fmt.Errorf("keep settings: %w", err)
+	}
+	return s, os.Rename(kept+".new", kept)
+}
+
+func readSettings(file string) (s api.EngineSettings, err error) {
+	data, err := os.ReadFile(file)
 	if err != nil {
 		return s, fmt.Errorf("read settings: %w", err)
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&s); err != nil {
-		return s, fmt.Errorf("read settings %s: %w", filepath.Join(root, settingsFile), err)
+		return s, fmt.Errorf("read settings %s: %w", file, err)
 	}
 	return s, nil
 }

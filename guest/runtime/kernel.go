@@ -49,7 +49,9 @@ func (k *Kernel) readV2(root string) {
 	// The root cgroup has no memory.swap.max: the kernel's list of swap areas tells whether it accounts for swap.
 	k.Swap = has["memory"] && exists("/proc/swaps")
 	k.CPUShares, k.CPUQuota, k.Pids = has["cpu"], has["cpu"], has["pids"]
-	k.BlkioWeight, k.BlkioWeightDevice = has["io"], has["io"]
+	// Weights need one of the two that honour them: io.cost, or the scheduler bfq.
+	weights := has["io"] && (exists(filepath.Join(root, "io.cost.qos")) || exists("/sys/module/bfq"))
+	k.BlkioWeight, k.BlkioWeightDevice = weights, weights
 	k.ReadBps, k.WriteBps, k.ReadIOps, k.WriteIOps = has["io"], has["io"], has["io"], has["io"]
 	if has["cpuset"] {
 		k.Cpuset = true

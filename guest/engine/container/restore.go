@@ -131,7 +131,7 @@ func (m *Manager) killProbeLeft(ctx context.Context, p keeperapi.Process) {
 
 // sweep removes mounts, bundles, runtime state and folders that belong to nothing that runs or is recorded.
 func (m *Manager) sweep(ctx context.Context, known map[string]keeperapi.Process) {
-	for _, dir := range []string{m.Run + "/rootfs", m.Run + "/bundles", m.Runtime.Root} {
+	for _, dir := range []string{m.Run + "/rootfs", m.Run + "/bundles", m.Run + "/shm", m.Runtime.Root} {
 		for _, id := range names(dir) {
 			if p, ok := known[id]; len(id) != 64 || ok && p.Exit == nil {
 				continue

@@ -85,6 +85,9 @@ type launch struct {
 
 func (l *launch) run(ctx context.Context) (err error) {
 	m, c := l.m, l.c
+	if err := m.checkUserns(c.HostConfig); err != nil { // the setting may be another one than at its creation
+		return err
+	}
 	join, err := m.joined(c)
 	if err != nil {
 		return err
