@@ -2,6 +2,9 @@ package server
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -167,6 +170,44 @@ func TestHealth(t *testing.T) {
 			t.Errorf("told twice: %q", got)
 		}
 	})
+}
+
+// TestHealthOfKilledEngines kills engines at any moment of a probe: nothing changes for the containers, and nothing is left.
+func TestHealthOfKilledEngines(t *testing.T) {
+	d := startDaemon(t)
+	var ids []string
+	for _, name := range []string{"aa", "bb", "cc"} {
+		ids = append(ids, d.checked(name, container.HealthConfig{Test: []string{"CMD", "/probe", "echo"}, Interval: time.Millisecond}))
+	}
+	for range 3 {
+		for _, id := range ids {
+			d.becomes(id, container.Healthy)
+		}
+		d.killEngine()
+		for _, id := range ids {
+			if h := d.inspect(id).State.Health; h.Status != container.Healthy || h.FailingStreak != 0 {
+				t.Fatalf("after a kill: %+v", h)
+			}
+		}
+	}
+	for _, id := range ids {
+		_, err := d.ContainerPause(t.Context(), id, client.ContainerPauseOptions{}) // no probe is under way now
+		must(t, err)
+		bundle := fmt.Sprintf("/proc/%d/root%s/engine/run/bundles/%s", d.cmd.Process.Pid, d.home, id)
+		if _, err := os.Stat(bundle + "/config.json"); err != nil {
+			t.Error(err)
+		}
+		if left, _ := filepath.Glob(bundle + "/exec-*"); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+		top, err := d.ContainerTop(t.Context(), id, client.ContainerTopOptions{})
+		must(t, err)
+		if len(top.Processes) > 2 {
+			t.Errorf("processes: %q", top.Processes)
+		}
+		_, err = d.ContainerUnpause(t.Context(), id, client.ContainerUnpauseOptions{})
+		must(t, err)
+	}
 }
 
 // eventsOf returns the actions of a container so far.

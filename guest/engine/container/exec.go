@@ -24,6 +24,9 @@ import (
 	"naru/guest/runtime"
 )
 
+// execDir begins the name of a folder in the bundle, for as long as an exec is being started.
+const execDir = "exec-"
+
 // execKept is how long a finished exec can still be inspected.
 const execKept = 5 * time.Minute
 
@@ -269,7 +272,7 @@ func (m *Manager) execRun(ctx context.Context, x *Exec, attach *keeperapi.Attach
 	}
 	defer x.c.execStarts.done()
 	m.emitExec(x, events.ActionExecStart)
-	dir := filepath.Join(m.bundlePath(x.c.ID), "exec-"+x.ID[:16])
+	dir := filepath.Join(m.bundlePath(x.c.ID), execDir+x.ID[:16])
 	start, err := m.execSpec(x, dir, attach)
 	var process *keeperapi.Process
 	var stream *net.UnixConn

@@ -140,6 +140,13 @@ func (m *Manager) sweep(ctx context.Context, known map[string]keeperapi.Process)
 			m.unmountRootfs(id)
 		}
 	}
+	for id, p := range known { // the starts of execs that an earlier engine was killed in are over: the keeper has said so
+		if dirs, _ := filepath.Glob(filepath.Join(m.bundlePath(id), execDir+"*")); p.Exit == nil {
+			for _, dir := range dirs {
+				_ = os.RemoveAll(dir) // on a tmpfs
+			}
+		}
+	}
 	for _, id := range names(filepath.Join(m.Root, "trash")) {
 		m.releaseLeft(ctx, id)
 		m.background.run(func() {
