@@ -28,8 +28,11 @@ const renamed = "-r"
 type kept struct {
 	name  string // prefix of the containers' names
 	may   map[string][]string
-	done  map[string]int // commands that were acknowledged, by verb
-	vols  []string       // acknowledged
+	done  map[string]int    // commands that were acknowledged, by verb
+	vols  []string          // acknowledged
+	imgs  []string          // acknowledged
+	files map[string]string // what was copied into a container as /copied, where that is known
+	dir   string            // of files to copy
 	fails []string
 }
 
@@ -47,7 +50,7 @@ func TestEngineKilledAtRandom(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	clients := []*kept{{name: "a"}, {name: "b"}, {name: "c"}}
 	for i := range clients {
-		clients[i].may, clients[i].done = map[string][]string{}, map[string]int{}
+		clients[i].may, clients[i].done, clients[i].files, clients[i].dir = map[string][]string{}, map[string]int{}, map[string]string{}, w.work
 	}
 	for round := range rounds {
 		var all sync.WaitGroup
@@ -76,6 +79,7 @@ func TestEngineKilledAtRandom(t *testing.T) {
 		}
 	}
 	t.Logf("%d rounds of seed %d, acknowledged: %v", rounds, seed, done)
+	w.sh(t, `naru images --format '{{.Repository}}' | grep -E '^[abc]/img-' | xargs -r naru rmi >/dev/null; naru image prune -f >/dev/null`)
 	w.sh(t, `naru ps -aq | xargs -r naru rm -fv >/dev/null; naru volume ls -q | grep -E '^[abc]-' | xargs -r naru volume rm >/dev/null`)
 	if left := w.sh(t, "naru ps -aq; naru volume ls -q"); left != "" {
 		t.Errorf("containers or volumes are left: %s", left)
@@ -129,9 +133,8 @@ func (k *kept) work(w *world, img string, r *rand.Rand, killed <-chan struct{}) 
 			dead = true
 		default:
 		}
+		k.follow(script, name, ok)
 		switch {
-		case ok && strings.HasPrefix(script, "naru volume"):
-			k.vols = append(k.vols, strings.TrimSpace(done.stdout))
 		case ok:
 			k.may[name] = next
 		case dead:
@@ -142,6 +145,21 @@ func (k *kept) work(w *world, img string, r *rand.Rand, killed <-chan struct{}) 
 		if dead {
 			return
 		}
+	}
+}
+
+// follow notes what else than the container's place a command has changed or left open.
+func (k *kept) follow(script, name string, ok bool) {
+	f := strings.Fields(script)
+	switch verb := f[1]; {
+	case verb == "volume" && ok:
+		k.vols = append(k.vols, f[3])
+	case verb == "commit" && ok:
+		k.imgs = append(k.imgs, f[3])
+	case verb == "cp" && ok:
+		k.files[name] = filepath.Base(f[2])
+	case verb == "cp", verb == "rm":
+		delete(k.files, name)
 	}
 }
 
@@ -158,7 +176,16 @@ func (k *kept) wish(r *rand.Rand, img, name string, was []string) (script string
 		}
 		return places
 	}
-	if r.IntN(8) == 0 {
+	switch r.IntN(20) {
+	case 0:
+		return fmt.Sprintf("naru commit %s %s/img-%d", name, k.name, r.Uint32()), 0, was, nil
+	case 1, 2:
+		file := fmt.Sprintf("%s/copy-%d", k.dir, r.Uint32())
+		if err := os.WriteFile(file, []byte(filepath.Base(file)), 0o600); err != nil {
+			panic(err)
+		}
+		return "naru cp " + file + " " + name + ":/copied", 0, was, nil
+	case 3, 4:
 		limit := 32 + r.IntN(64)
 		return fmt.Sprintf("naru update -m %dm --memory-swap %dm %s", limit, 2*limit, name), 0, []string{fmt.Sprint(status, "/", limit<<20)}, nil
 	}
@@ -228,9 +255,20 @@ func checkTruth(t *testing.T, w *world, clients []*kept) {
 				t.Errorf("%s is %s, must be one of %v", name, is, may)
 			}
 			c.may[name] = []string{is}
+			if is == absent {
+				delete(c.files, name)
+			}
 		}
 		if len(c.vols) > 0 {
 			w.sh(t, "naru volume inspect >/dev/null "+strings.Join(c.vols, " "))
+		}
+		if len(c.imgs) > 0 {
+			w.sh(t, "naru image inspect >/dev/null "+strings.Join(c.imgs, " "))
+		}
+		for name, want := range c.files {
+			if got := w.sh(t, "naru cp "+name+":/copied - | tar xO"); got != want {
+				t.Errorf("%s: copied was %q, is %q", name, want, got)
+			}
 		}
 	}
 }

@@ -139,6 +139,9 @@ func (m *Manager) resolveVolumes(ctx context.Context, c *Container) error {
 	var fs rootfs
 	defer func() { fs.unmount(m) }()
 	_, points, err := m.Volumes.Resolve(ctx, c.ID, c.Config, c.HostConfig, func() (string, error) {
+		if fs.path != "" { // for another volume
+			return fs.path, nil
+		}
 		var err error
 		fs, err = m.mountRootfs(ctx, c, nil)
 		return fs.path, err
