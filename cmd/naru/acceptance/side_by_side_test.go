@@ -73,7 +73,7 @@ func census(t *testing.T, w *world, want map[string]string) map[string]string {
 		different := ""
 		for what := range want {
 			if got[what] != want[what] {
-				different += what + ":\nbefore\n" + want[what] + "\nafter\n" + got[what] + "\n"
+				different += what + ":\nbefore only\n" + linesOnlyIn(want[what], got[what]) + "after only\n" + linesOnlyIn(got[what], want[what])
 			}
 		}
 		if different == "" {
@@ -86,6 +86,19 @@ func census(t *testing.T, w *world, want map[string]string) map[string]string {
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
+}
+
+func linesOnlyIn(a, b string) (only string) {
+	there := map[string]bool{}
+	for line := range strings.Lines(b + "\n") {
+		there[line] = true
+	}
+	for line := range strings.Lines(a + "\n") {
+		if !there[line] {
+			only += line
+		}
+	}
+	return only
 }
 
 func count(t *testing.T, w *world) map[string]string {
