@@ -17,7 +17,7 @@ help: ## show this list
 hello: root setup build image ## set up, build, run a first container directly and then in the VM
 	scripts/hello
 
-test: setup build image ## set up, build and run every test
+test: setup build plugins image ## set up, build and run every test
 	scripts/test
 
 build: bin/crun bin/naru-init ## build the binaries into bin/
@@ -25,6 +25,20 @@ build: bin/crun bin/naru-init ## build the binaries into bin/
 	@[ -e bin/naru ] || echo "building naru (the first time takes minutes)" >&2
 	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b || exit 1; done
 	@$(GOBUILD) -o bin/naru-hello ./guest/hello
+
+plugins: bin/docker-buildx bin/docker-compose ## build Docker's buildx and Compose, for naru build and naru compose
+
+# Their versions are those of the tools in go.mod.
+bin/docker-%: go.mod
+	@echo "building docker-$* (the first time takes minutes)" >&2
+	@go build -trimpath -buildvcs=false -ldflags "-s -w -X $(VERSION_OF_$*)=$$(go list -m -f '{{.Version}}' $(MODULE_$*))" -o $@ $(MAIN_$*)
+
+MODULE_buildx := github.com/docker/buildx
+MAIN_buildx := github.com/docker/buildx/cmd/buildx
+VERSION_OF_buildx := github.com/docker/buildx/version.Version
+MODULE_compose := github.com/docker/compose/v5
+MAIN_compose := github.com/docker/compose/v5/cmd
+VERSION_OF_compose := github.com/docker/compose/v5/internal.Version
 
 bin/crun: scripts/crun
 	scripts/crun $(HOSTARCH) $@
@@ -54,4 +68,4 @@ root:
 clean: ## remove what was built
 	rm -rf bin out
 
-.PHONY: help hello test build image cross lint bench setup root clean
+.PHONY: help hello test build plugins image cross lint bench setup root clean

@@ -48,7 +48,7 @@ storage:
 http:
   addr: %s
 log:
-  level: error
+  level: fatal
 `
 
 func startRegistry() (string, error) {

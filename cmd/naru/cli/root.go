@@ -85,8 +85,8 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 	add(groupLook, a.psCommand(), a.logsCommand(), a.inspectCommand(), a.portCommand(), a.diffCommand(), a.topCommand(), a.statsCommand(), a.eventsCommand(),
 		a.diskUsageCommand())
 	add(groupImages, a.pullCommand(), a.pushCommand(), a.imagesCommand(), a.rmiCommand(), a.tagCommand(), a.loadCommand(), a.saveCommand(),
-		a.importCommand(), a.historyCommand(), a.loginCommand(), a.logoutCommand())
-	add(groupManage, a.group("container", "Manage containers", a.containerCommands), a.group("image", "Manage images", a.imageCommands),
+		a.importCommand(), a.historyCommand(), a.loginCommand(), a.logoutCommand(), a.buildCommand(), a.buildxCommand())
+	add(groupManage, a.composeCommand(), a.group("container", "Manage containers", a.containerCommands), a.group("image", "Manage images", a.imageCommands),
 		a.group("volume", "Manage volumes", a.volumeCommands), a.group("network", "Manage networks", a.networkCommands),
 		a.group("system", "Manage the engine as a whole", a.systemCommands))
 	add(groupOurself, a.group("context", "Choose where containers run", a.contextCommands),
@@ -142,7 +142,7 @@ func (a *app) named(command string) bool {
 
 // notYet are Docker's verbs that naru does not have.
 var notYet = []string{
-	"build", "builder", "buildx", "compose", "manifest", "plugin", "search", "swarm",
+	"manifest", "plugin", "search", "swarm",
 }
 
 // knownCommand refuses arguments of a command that only has subcommands: they are misspelt ones.
