@@ -175,8 +175,10 @@ func (m *Manager) monitor(ctx context.Context, c *Container, h *healthCheck, wai
 		}
 		x, result := m.probe(ctx, c, h)
 		m.dropExec(last) // the newest one can be inspected
-		last = x
-		wait = m.takeResult(ctx, c, h, result)
+		last, wait = x, h.interval
+		if result != nil {
+			wait = m.takeResult(ctx, c, h, result)
+		}
 		if x != nil {
 			m.awaitProbe(ctx, x)
 		}

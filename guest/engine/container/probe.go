@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/api/types/container"
 	"golang.org/x/sys/unix"
@@ -25,7 +26,8 @@ const probeStart = 30 * time.Second
 // maxProbeOutput is how much of a probe's output is kept, in bytes.
 const maxProbeOutput = 4096
 
-// probe runs the check once. The Exec is nil when there is none; it runs on for a moment when it had to be killed.
+// probe runs the check once. The Exec is nil when there is none; it runs on for a moment when it had to be killed. There
+// is no result when the container is just being paused, or has ended: it says nothing about its health.
 func (m *Manager) probe(ctx context.Context, c *Container, h *healthCheck) (*Exec, *container.HealthcheckResult) {
 	r := &container.HealthcheckResult{}
 	started := m.probes.enter(ctx)
@@ -35,6 +37,9 @@ func (m *Manager) probe(ctx context.Context, c *Container, h *healthCheck) (*Exe
 	started()
 	if err == nil {
 		r.ExitCode, r.Output, err = m.endProbe(ctx, x, h.timeout)
+	}
+	if errdefs.IsConflict(err) {
+		return x, nil
 	}
 	if err != nil {
 		m.Log.Debug("health check", "id", c.ID, "error", err)
