@@ -3,14 +3,12 @@ package server
 import (
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"io"
 	"net/http"
 	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
-	imagetypes "github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/registry"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -49,10 +47,7 @@ func (h imageHandlers) create(w http.ResponseWriter, r *http.Request, _ map[stri
 	if q.Get("fromImage") == "" {
 		return h.importArchive(w, r, platform)
 	}
-	auth, err := registryAuth(r.Header.Get(registry.AuthHeader))
-	if err != nil {
-		return err
-	}
+	auth := registryAuth(r.Header.Get(registry.AuthHeader))
 	out := newProgressWriter(w)
 	_, err = h.s.Pull(r.Context(), image.PullOptions{
 		Name:     pullName(q.Get("fromImage"), q.Get("tag")),
@@ -84,9 +79,7 @@ func (h imageHandlers) push(w http.ResponseWriter, r *http.Request, vars map[str
 			return err
 		}
 	}
-	if auth, err := registryAuth(r.Header.Get(registry.AuthHeader)); err == nil {
-		o.Auth = auth
-	}
+	o.Auth = registryAuth(r.Header.Get(registry.AuthHeader))
 	out := newProgressWriter(w)
 	o.Progress = out.send
 	pushed, err := h.s.Push(r.Context(), o)
@@ -96,13 +89,9 @@ func (h imageHandlers) push(w http.ResponseWriter, r *http.Request, vars map[str
 	return out.end(err)
 }
 
-// distribution tells what the registry has. Credentials that cannot be read count as none, as in Docker.
+// distribution tells what the registry has.
 func (h imageHandlers) distribution(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
-	auth, err := registryAuth(r.Header.Get(registry.AuthHeader))
-	if err != nil {
-		auth = registry.AuthConfig{}
-	}
-	found, err := h.s.Distribution(r.Context(), vars["name"], auth)
+	found, err := h.s.Distribution(r.Context(), vars["name"], registryAuth(r.Header.Get(registry.AuthHeader)))
 	if err != nil {
 		return err
 	}
@@ -135,6 +124,7 @@ func (h imageHandlers) importArchive(w http.ResponseWriter, r *http.Request, pla
 
 func (h imageHandlers) load(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 	out := newProgressWriter(w)
+	out.start() // an error is the stream's
 	_, err := h.s.Load(r.Context(), r.Body, out.send)
 	return out.end(err)
 }
@@ -175,41 +165,28 @@ func (h imageHandlers) list(w http.ResponseWriter, r *http.Request, _ map[string
 	if err != nil {
 		return err
 	}
-	if lessVersion(requestVersion(r), "1.43") { // older clients want a name on every line
-		for i := range list {
-			if len(list[i].RepoTags)+len(list[i].RepoDigests) == 0 {
-				list[i].RepoTags, list[i].RepoDigests = []string{"<none>:<none>"}, []string{"<none>@<none>"}
-			}
-		}
-	}
-	if lessVersion(requestVersion(r), "1.44") {
-		return writeJSON(w, http.StatusOK, withVirtualSize(list))
-	}
-	return writeJSON(w, http.StatusOK, list)
-}
-
-// withVirtualSize adds the field that clients before API 1.44 read.
-func withVirtualSize(list []imagetypes.Summary) any {
-	type summary struct {
-		imagetypes.Summary
-		VirtualSize int64
-	}
-	out := make([]summary, 0, len(list))
-	for _, s := range list {
-		out = append(out, summary{s, s.Size})
-	}
-	return out
+	return writeJSON(w, http.StatusOK, olderImages(list, requestVersion(r)))
 }
 
 func (h imageHandlers) inspect(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if err := checkPlatform(r, "1.49"); err != nil {
+		return err
+	}
 	img, err := h.s.Inspect(r.Context(), vars["name"])
 	if err != nil {
 		return err
 	}
-	return writeJSON(w, http.StatusOK, img)
+	answer, err := olderImage(img, requestVersion(r))
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, answer)
 }
 
 func (h imageHandlers) history(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if err := checkPlatform(r, "1.48"); err != nil {
+		return err
+	}
 	items, err := h.s.History(r.Context(), vars["name"])
 	if err != nil {
 		return err
@@ -219,6 +196,9 @@ func (h imageHandlers) history(w http.ResponseWriter, r *http.Request, vars map[
 
 func (h imageHandlers) tag(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
 	q := r.URL.Query()
+	if q.Get("repo") == "" {
+		return nil // as in Docker
+	}
 	if err := h.s.Tag(r.Context(), vars["name"], q.Get("repo"), q.Get("tag")); err != nil {
 		return err
 	}
@@ -268,21 +248,37 @@ func platformValue(v string) (*ocispec.Platform, error) {
 }
 
 // registryAuth decodes the credentials a client sends with a pull: base64url of JSON, with or without padding.
-func registryAuth(header string) (auth registry.AuthConfig, err error) {
+func registryAuth(header string) (auth registry.AuthConfig) {
 	if header == "" {
-		return auth, nil
+		return auth
 	}
 	data, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(header, "="))
 	if err == nil && len(data) > 0 {
 		err = json.Unmarshal(data, &auth)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
-		return auth, errdefs.ErrInvalidArgument.WithMessage("invalid " + registry.AuthHeader + " header")
+	if err != nil { // clients that have none send anything, and Docker minds nothing
+		return registry.AuthConfig{}
 	}
 	if auth.Username == "" && auth.Password == "" && auth.Auth != "" {
 		if plain, err := base64.StdEncoding.DecodeString(auth.Auth); err == nil {
 			auth.Username, auth.Password, _ = strings.Cut(string(plain), ":")
 		}
 	}
-	return auth, nil
+	return auth
+}
+
+// checkPlatform reads the platform parameter, JSON since the version given. There is one platform of each image here.
+func checkPlatform(r *http.Request, since string) error {
+	text := r.URL.Query().Get("platform")
+	if text == "" || lessVersion(requestVersion(r), since) {
+		return nil
+	}
+	var p ocispec.Platform
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return invalidRequest("failed to parse platform: %s", err)
+	}
+	if p.OS == "" || p.Architecture == "" {
+		return invalidRequest("both OS and Architecture must be provided")
+	}
+	return nil
 }

@@ -1,9 +1,9 @@
 package server
 
 import (
-	"encoding/json"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -14,16 +14,20 @@ import (
 
 // imageListOptions reads the query of GET /images/json.
 func imageListOptions(r *http.Request) (o image.ListOptions, err error) {
-	f, err := imageFilters(r)
+	f, err := filtersValue(r)
 	if err != nil {
 		return o, err
 	}
 	o.All = boolValue(r, "all")
+	o.Uses = !lessVersion(requestVersion(r), "1.51")
 	o.Shared = boolValue(r, "shared-size") && !lessVersion(requestVersion(r), "1.42")
 	for key, values := range f {
 		last := ""
 		if len(values) > 0 {
 			last = values[len(values)-1]
+		}
+		if len(values) == 0 && slices.Contains(imageFilterNames, key) {
+			continue
 		}
 		switch key {
 		case "reference":
@@ -35,9 +39,9 @@ func imageListOptions(r *http.Request) (o image.ListOptions, err error) {
 		case "since":
 			o.Since = last
 		case "dangling":
-			v, err := strconv.ParseBool(last)
+			v, err := boolFilter(key, values)
 			if err != nil {
-				return o, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'dangling=[%s]'", last))
+				return o, err
 			}
 			o.Dangling = &v
 		case "until":
@@ -53,7 +57,7 @@ func imageListOptions(r *http.Request) (o image.ListOptions, err error) {
 
 // imagePruneOptions reads the query of POST /images/prune. Without dangling=false only images without a tag go.
 func imagePruneOptions(r *http.Request) (o image.PruneOptions, err error) {
-	f, err := imageFilters(r)
+	f, err := filtersValue(r)
 	if err != nil {
 		return o, err
 	}
@@ -63,9 +67,9 @@ func imagePruneOptions(r *http.Request) (o image.PruneOptions, err error) {
 		}
 		switch last := values[len(values)-1]; key {
 		case "dangling":
-			v, err := strconv.ParseBool(last)
+			v, err := boolFilter(key, values)
 			if err != nil {
-				return o, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'dangling=[%s]'", last))
+				return o, err
 			}
 			o.All = !v
 		case "label":
@@ -96,30 +100,28 @@ func untilValue(v string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, v); err == nil {
 		return t, nil
 	}
-	return time.Time{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'until=[%s]'", v))
-}
-
-// imageFilters reads the filters parameter in both of its forms: {"k":["v"]} and {"k":{"v":true}}.
-func imageFilters(r *http.Request) (map[string][]string, error) {
-	text := r.URL.Query().Get("filters")
-	if text == "" {
-		return nil, nil
-	}
-	var lists map[string][]string
-	if json.Unmarshal([]byte(text), &lists) == nil {
-		return lists, nil
-	}
-	var sets map[string]map[string]bool
-	if err := json.Unmarshal([]byte(text), &sets); err != nil {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid filter: " + err.Error())
-	}
-	out := map[string][]string{}
-	for key, set := range sets {
-		for value, on := range set {
-			if on {
-				out[key] = append(out[key], value)
-			}
+	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02"} {
+		if t, err := time.ParseInLocation(layout, v, time.Local); err == nil {
+			return t, nil
 		}
 	}
-	return out, nil
+	return time.Time{}, invalidRequest("invalid value for 'until' filter: failed to parse value as time or duration: invalid seconds %q: invalid syntax", v)
+}
+
+// imageFilterNames are those of a list.
+var imageFilterNames = []string{"reference", "label", "before", "since", "dangling", "until"}
+
+// boolFilter reads a filter that is true or false, and not both.
+func boolFilter(name string, values []string) (on bool, err error) {
+	words := map[string]bool{"true": true, "1": true, "false": false, "0": false}
+	on, ok := words[values[0]]
+	for _, v := range values[1:] {
+		if other, known := words[v]; !known || other != on {
+			ok = false
+		}
+	}
+	if !ok {
+		return false, invalidRequest("invalid filter '%s=%s'", name, values)
+	}
+	return on, nil
 }

@@ -80,14 +80,26 @@ func (p *progressWriter) write(m streamMessage) {
 	if p.ended {
 		return
 	}
+	p.head()
+	_ = json.NewEncoder(p.w).Encode(m) // the client has gone; the request's context ends the work
+	if f, ok := p.w.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// start sends the status, so that an error comes as a message whenever it comes.
+func (p *progressWriter) start() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.head()
+}
+
+// head must be called with mu held.
+func (p *progressWriter) head() {
 	if !p.started {
 		p.started = true
 		p.w.Header().Set("Content-Type", "application/json")
 		p.w.WriteHeader(http.StatusOK)
-	}
-	_ = json.NewEncoder(p.w).Encode(m) // the client has gone; the request's context ends the work
-	if f, ok := p.w.(http.Flusher); ok {
-		f.Flush()
 	}
 }
 

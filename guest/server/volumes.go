@@ -1,6 +1,7 @@
 package server
 
 import (
+	"fmt"
 	"net/http"
 
 	apivolume "github.com/moby/moby/api/types/volume"
@@ -13,13 +14,13 @@ func volumeRoutes(m *volume.Manager) []route {
 	list := func(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
 		f, err := filtersValue(r)
 		if err != nil {
-			return err
+			return fmt.Errorf("error reading volume filters: %w", err)
 		}
 		vols, err := m.List(volume.Filter(f))
 		if err != nil {
 			return err
 		}
-		return writeJSON(w, http.StatusOK, apivolume.ListResponse{Volumes: vols, Warnings: []string{}})
+		return writeJSON(w, http.StatusOK, apivolume.ListResponse{Volumes: vols})
 	}
 	get := func(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
 		v, err := m.Get(vars["name"])
@@ -55,7 +56,7 @@ func volumeRoutes(m *volume.Manager) []route {
 			if f == nil {
 				f = map[string][]string{}
 			}
-			f["all"] = []string{"true"}
+			f["all"] = append(f["all"], "true")
 		}
 		report, err := m.Prune(r.Context(), volume.Filter(f))
 		if err != nil {

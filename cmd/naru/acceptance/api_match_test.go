@@ -167,6 +167,7 @@ var shapeDiffers = map[string]struct{ since, key string }{
 	"GraphDriver":             {"1.52", "image store"},
 	"Storage":                 {"1.52", "image store"},
 	"ImageManifestDescriptor": {"1.52", "image store"},
+	"Descriptor":              {"1.52", "image store"},
 	"SizeRw":                  {"1.52", "image store"},
 
 	"NetworkSettings.Bridge":                 {"1.52", "fields of old versions"},

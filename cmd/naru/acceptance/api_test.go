@@ -65,6 +65,8 @@ var apiTable = slices.Concat(
 	apiContainerCases,
 	apiFileCases,
 	apiListCases,
+	apiImageCases,
+	apiVolumeCases,
 	apiSystemCases,
 	apiLifecycleCases,
 	apiLimitCases,

@@ -50,12 +50,15 @@ func tagName(repo, tag string) (reference.Named, error) {
 		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
 	if _, ok := named.(reference.Digested); ok {
-		return nil, errdefs.ErrInvalidArgument.WithMessage("refusing to create a tag with a digest reference")
+		return nil, errdefs.ErrInvalidArgument.WithMessage("cannot import digest reference")
 	}
 	if tag != "" {
 		if named, err = reference.WithTag(reference.TrimNamed(named), tag); err != nil {
 			return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 		}
+	}
+	if reference.FamiliarName(named) == string(digest.Canonical) {
+		return nil, errdefs.ErrInvalidArgument.WithMessage("refusing to create an ambiguous tag using digest algorithm as name")
 	}
 	return reference.TagNameOnly(named), nil
 }

@@ -2,7 +2,6 @@ package image
 
 import (
 	"context"
-	"path"
 	"sort"
 	"strings"
 	"time"
@@ -80,11 +79,6 @@ func (s *Store) filter(o ListOptions) (func(*Image) bool, error) {
 		}
 		*f.t = e.img.Created
 	}
-	for _, pattern := range o.Reference {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return nil, errdefs.ErrInvalidArgument.WithMessage("invalid reference filter: " + pattern)
-		}
-	}
 	return func(img *Image) bool {
 		return (o.Before == "" || img.Created.Before(before)) &&
 			(o.Since == "" || img.Created.After(since)) &&
@@ -157,7 +151,7 @@ func (s *Store) Inspect(ctx context.Context, ref string) (*image.InspectResponse
 		Os:           img.Platform.OS,
 		OsVersion:    img.Platform.OSVersion,
 		Size:         img.Size,
-		GraphDriver:  &storage.DriverData{Name: snapshotterName},
+		GraphDriver:  &storage.DriverData{Name: "overlay2"}, // as containers have it
 		RootFS:       image.RootFS{Type: "layers", Layers: layers},
 		Metadata:     image.Metadata{LastTagTime: e.updated},
 	}, nil

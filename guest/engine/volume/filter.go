@@ -46,9 +46,12 @@ func (f Filter) all() (bool, error) {
 	if len(f["all"]) == 0 {
 		return false, nil
 	}
+	if len(f["all"]) > 1 {
+		return false, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'all=%s': only one value is expected", f["all"]))
+	}
 	all, err := strconv.ParseBool(f["all"][0])
 	if err != nil {
-		return false, errdefs.ErrInvalidArgument.WithMessage("invalid filter 'all=" + f["all"][0] + "'")
+		return false, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("invalid filter 'all=%s': %s", f["all"], err))
 	}
 	return all, nil
 }

@@ -48,11 +48,11 @@ func TestDriverOptions(t *testing.T) {
 		{map[string]string{"type": "nfs"}, `missing required option: "device"`},
 		{map[string]string{"o": "ro", "type": "tmpfs"}, `missing required option: "device"`},
 		{map[string]string{"size": "1g"}, "quota size requested but no quota support"},
-		{map[string]string{"size": "much"}, `invalid size: "much"`},
+		{map[string]string{"size": "much"}, `invalid size: 'much'`},
 		{map[string]string{"type": "cifs", "device": "//h:99/x"}, "port not allowed in CIFS device URL, include 'port' in 'o='"},
 	} {
 		_, err := m.Create(ctx, volume.CreateRequest{Name: "bad", DriverOpts: c.options})
-		if err == nil || err.Error() != c.want || !errdefs.IsInvalidArgument(err) {
+		if err == nil || err.Error() != "create bad: "+c.want || !errdefs.IsInvalidArgument(err) {
 			t.Errorf("%v: %v, want %s", c.options, err, c.want)
 		}
 	}

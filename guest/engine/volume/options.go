@@ -32,7 +32,7 @@ func (m *Manager) checkOptions(options map[string]string) error {
 	if text, ok := options["size"]; ok {
 		size, err := units.RAMInBytes(text)
 		if err != nil {
-			return invalid("invalid size: %q", text)
+			return invalid("invalid size: '%s'", text)
 		}
 		if size > 0 {
 			return invalid("quota size requested but no quota support")

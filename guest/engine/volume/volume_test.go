@@ -332,7 +332,7 @@ func TestCrashes(t *testing.T) {
 		t.Error("a deleted volume is left")
 	}
 	for name, want := range map[string]string{
-		"a": "volume name is too short, names should be at least two alphanumeric characters",
+		"a": "create a: volume name is too short, names should be at least two alphanumeric characters",
 		"..": `create ..: ".." includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed. ` +
 			"If you intended to pass a host directory, use absolute path",
 	} {

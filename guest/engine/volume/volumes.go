@@ -29,7 +29,7 @@ var validName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]+$`)
 // checkName refuses names with Docker's words.
 func checkName(name string) error {
 	if len(name) == 1 {
-		return errdefs.ErrInvalidArgument.WithMessage("volume name is too short, names should be at least two alphanumeric characters")
+		return errdefs.ErrInvalidArgument.WithMessage("create " + name + ": volume name is too short, names should be at least two alphanumeric characters")
 	}
 	if !validName.MatchString(name) || len(name) > 255-len(removing) {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("create %s: %q includes invalid characters for a local volume name, "+
@@ -51,7 +51,7 @@ func (m *Manager) Create(ctx context.Context, req volume.CreateRequest) (*volume
 		return nil, errdefs.ErrNotImplemented.WithMessage("naru has no cluster volumes")
 	}
 	if err := m.checkDriver(req.Driver, req.DriverOpts); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("create %s: %w", req.Name, err)
 	}
 	anonymous := req.Name == ""
 	if anonymous {
@@ -280,12 +280,13 @@ func (m *Manager) Prune(ctx context.Context, f Filter) (*volume.PruneReport, err
 	return report, nil
 }
 
-// diskUsage is the number of bytes that a tree takes on disk, hard links counted once. What cannot be read counts as 0.
+// diskUsage is the number of bytes that a tree's files take on disk, hard links counted once; folders count nothing, as in Docker. What
+// cannot be read counts as 0.
 func diskUsage(root string) uint64 {
 	var total uint64
 	seen := map[[2]uint64]bool{}
 	_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
+		if err != nil || d.IsDir() {
 			return nil
 		}
 		info, err := d.Info()
