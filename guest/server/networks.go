@@ -41,15 +41,20 @@ func (n *networks) list(w http.ResponseWriter, r *http.Request, _ map[string]str
 	if err != nil {
 		return err
 	}
-	if !lessVersion(requestVersion(r), "1.28") {
+	if !lessVersion(requestVersion(r), "1.52") {
 		return writeJSON(w, http.StatusOK, list)
 	}
-	full := []*mobynet.Inspect{} // so old clients want the containers too
+	// Until 1.52 a list had the containers' place too, and until 1.28 the containers.
+	full := []*mobynet.Inspect{}
 	for _, s := range list {
-		if one, err := n.nets.Inspect(s.ID); err == nil {
+		one := &mobynet.Inspect{Network: s.Network, Containers: map[string]mobynet.EndpointResource{}}
+		if lessVersion(requestVersion(r), "1.28") {
+			if one, err = n.nets.Inspect(s.ID); err != nil {
+				continue // it has just gone
+			}
 			one.Status = nil
-			full = append(full, one)
 		}
+		full = append(full, one)
 	}
 	return writeJSON(w, http.StatusOK, full)
 }

@@ -70,7 +70,7 @@ var apiTable = slices.Concat(
 	apiSystemCases,
 	apiLifecycleCases,
 	apiLimitCases,
-	apiLookCases,
+	apiLookCases, apiNetworkCases,
 )
 
 // shapeSince is the API version of the oldest dockerd whose answers are compared key by key: of a version that it does not have it

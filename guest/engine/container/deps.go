@@ -49,7 +49,7 @@ type Networks interface {
 type Connections interface {
 	Name(ref string) string
 	Inspect(ref string) (*mobynet.Inspect, error)
-	Check(req network.Request, ref string, s *mobynet.EndpointSettings) (name string, err error)
+	Check(req network.Request, ref string, s *mobynet.EndpointSettings) (name string, known *mobynet.EndpointSettings, err error)
 	Connect(ctx context.Context, req network.Request, ref string, s *mobynet.EndpointSettings) (*network.Sandbox, error)
 	Disconnect(ctx context.Context, req network.Request, ref string) (*network.Sandbox, error)
 	Rename(containerID, name string) error

@@ -56,7 +56,7 @@ func (m *Manager) ConnectNetwork(ctx context.Context, ref, net string, s *mobyne
 	if err := changeable(&r); err != nil {
 		return err
 	}
-	name, err := m.Networks.Check(req, net, orNothing(s))
+	name, s, err := m.Networks.Check(req, net, orNothing(s))
 	if err != nil {
 		return err
 	}

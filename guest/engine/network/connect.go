@@ -12,30 +12,34 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Check tells whether a container that does not run may be put on one more network, and returns the network's name: the
-// key of settings. A network that is not there yet may come before the container starts, as in Docker. present are the
+// Check tells whether a container that does not run may be put on one more network, and returns the network's name, the
+// key of settings, and the settings with what is known by now. A network that is not there yet may come before the container starts, as in Docker. present are the
 // networks that it is on.
-func (m *Manager) Check(req Request, ref string, s *network.EndpointSettings) (name string, err error) {
+func (m *Manager) Check(req Request, ref string, s *network.EndpointSettings) (string, *network.EndpointSettings, error) {
 	if req.Mode.IsContainer() {
-		return "", errShared()
+		return "", nil, errShared()
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	n, err := m.find(ref)
 	if err != nil {
-		return ref, checkSettings(nil, ref, s)
+		return ref, s, checkSettings(nil, ref, s)
 	}
 	if n.Driver == driverHost && !req.Mode.IsHost() {
-		return "", invalid("cannot connect container to host network - container must be created in host network mode")
+		return "", nil, invalid("cannot connect container to host network - container must be created in host network mode")
 	}
 	for other := range req.Settings {
 		if o, err := m.find(other); err == nil && o != n {
 			if err := compatible(o, n); err != nil {
-				return "", err
+				return "", nil, err
 			}
 		}
 	}
-	return n.Name, want{n, s}.check()
+	s = s.Copy()
+	if n.userDefined() {
+		s.DNSNames = dnsNames(&box{id: req.ContainerID, boxRecord: boxRecord{Name: req.Name, Hostname: req.Hostname}}, s)
+	}
+	return n.Name, s, want{n, s}.check()
 }
 
 func errShared() error {

@@ -202,13 +202,25 @@ func checkDriver(n *netEntry) error {
 	case "overlay":
 		return forbidden(`This node is not a swarm manager. Use "docker swarm init" or "docker swarm join" to connect this node to swarm and try again.`)
 	}
-	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("could not find plugin %s in v1 plugin registry: plugin not found", n.Driver))
+	return noPlugin(n.Driver)
+}
+
+func noPlugin(name string) error {
+	return errdefs.ErrNotFound.WithMessage(fmt.Sprintf("plugin %q not found", name))
+}
+
+// bullets joins messages as Docker does.
+func bullets(list []string) string {
+	if len(list) == 1 {
+		return list[0]
+	}
+	return "* " + strings.Join(list, "\n* ")
 }
 
 // checkIPAM refuses subnets, ranges, gateways and auxiliary addresses that do not fit each other.
 func checkIPAM(ipam *network.IPAM, v6 bool) error {
 	if ipam.Driver != "" && ipam.Driver != "default" {
-		return invalid("could not find plugin %s in v1 plugin registry: plugin not found", ipam.Driver)
+		return noPlugin(ipam.Driver)
 	}
 	var errs []string
 	for _, c := range ipam.Config {
@@ -224,7 +236,7 @@ func checkIPAM(ipam *network.IPAM, v6 bool) error {
 		errs = append(errs, checkPool(c)...)
 	}
 	if len(errs) > 0 {
-		return invalid("invalid network config:\n%s", strings.Join(errs, "\n"))
+		return invalid("invalid network config:\n%s", bullets(errs))
 	}
 	return nil
 }

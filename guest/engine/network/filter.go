@@ -27,7 +27,7 @@ func compileList(f Filter) (func(n *netEntry, inUse bool) bool, error) {
 	}
 	for _, v := range f["type"] {
 		if v != "builtin" && v != "custom" {
-			return nil, invalid("invalid filter: 'type'='%s'", v)
+			return nil, fmt.Errorf("invalid filter: 'type'='%s'", v) // without a class, as in Docker
 		}
 	}
 	return f.matches, nil

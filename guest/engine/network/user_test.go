@@ -128,7 +128,7 @@ func TestCreateRefusals(t *testing.T) {
 		{network.CreateRequest{Name: "bridge"}, errdefs.IsPermissionDenied, "operation is not permitted on predefined bridge network "},
 		{network.CreateRequest{Name: " "}, errdefs.IsInvalidArgument, "invalid name: name is empty"},
 		{network.CreateRequest{Name: "there"}, errdefs.IsConflict, "network with name there already exists"},
-		{network.CreateRequest{Name: "x", Driver: "nosuch"}, errdefs.IsNotFound, "could not find plugin nosuch in v1 plugin registry: plugin not found"},
+		{network.CreateRequest{Name: "x", Driver: "nosuch"}, errdefs.IsNotFound, "plugin \"nosuch\" not found"},
 		{network.CreateRequest{Name: "x", Driver: "host"}, errdefs.IsPermissionDenied, `only one instance of "host" network is allowed`},
 		{network.CreateRequest{Name: "x", IPAM: subnetOf("10.77.0.0/16")}, errdefs.IsPermissionDenied, "invalid pool request: Pool overlaps with other one on this address space"},
 		{network.CreateRequest{Name: "x", IPAM: subnetOf("10.78.0.1/24")}, errdefs.IsInvalidArgument, "invalid network config:\ninvalid subnet 10.78.0.1/24: it should be 10.78.0.0/24"},
@@ -181,8 +181,8 @@ func TestAddressesOfTheUser(t *testing.T) {
 		t.Errorf("outside: %v", err)
 	}
 	static.Settings = map[string]*network.EndpointSettings{"bridge": {Aliases: []string{"x"}, IPAMConfig: &network.EndpointIPAMConfig{IPv4Address: netip.MustParseAddr("172.17.0.7")}}}
-	if err := w.m.Validate(static); err == nil || err.Error() != "invalid config for network bridge: invalid endpoint settings:\nuser-specified IP address is supported on user-defined networks only\n"+
-		"network-scoped aliases are only supported for user-defined networks" {
+	if err := w.m.Validate(static); err == nil || err.Error() != "invalid config for network bridge: invalid endpoint settings:\n* user-specified IP address is supported on user-defined networks only\n"+
+		"* network-scoped aliases are only supported for user-defined networks" {
 		t.Errorf("on the default bridge: %v", err)
 	}
 	seen, err := w.m.Inspect("n")

@@ -131,7 +131,7 @@ func checkSettings(n *netEntry, name string, s *network.EndpointSettings) error 
 		say("invalid MAC address: %s: six bytes are wanted, and no multicast address", m)
 	}
 	if len(errs) > 0 {
-		return invalid("invalid endpoint settings:\n%s", strings.Join(errs, "\n"))
+		return invalid("invalid endpoint settings:\n%s", bullets(errs))
 	}
 	return nil
 }
@@ -193,7 +193,7 @@ func (m *Manager) Validate(req Request) error {
 	}
 	if len(errs) > 0 {
 		slices.Sort(errs)
-		return invalid("%s", strings.Join(errs, "\n"))
+		return invalid("%s", bullets(errs))
 	}
 	if _, err := m.wants(req); err != nil && !errdefs.IsNotFound(err) {
 		return err
