@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -60,7 +61,7 @@ func installProfile() error {
 		return err
 	}
 	if _, err := exec.LookPath("apparmor_parser"); err != nil {
-		return err
+		return errors.New("apparmor_parser is not installed") // LookPath's words are those of a missing command
 	}
 	return apparmor.InstallDefault(defaultProfile)
 }

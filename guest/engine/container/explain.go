@@ -48,6 +48,8 @@ func explainRuntime(stderr, message, arg string) (code int, text string) {
 	}
 	const prefix = "crun: unable to start container process: "
 	switch {
+	case strings.Contains(said, "/attr/"): // the file's name ends in "exec"
+		return exitNotStarted, prefix + "unable to apply apparmor profile: " + said
 	case crunNotFound.MatchString(said):
 		if strings.Contains(arg, "/") {
 			return exitNotFound, prefix + fmt.Sprintf("exec: %q: stat %s: no such file or directory", arg, arg)
