@@ -45,6 +45,9 @@ var apiLifecycleCases = withoutInspect([]apiCase{
 	{name: "stop: a timeout that is no number", call: `POST /containers/$UP/stop?t=x`, status: 400, message: `strconv.Atoi: parsing "x": invalid syntax`, since: "1.53"},
 	{name: "stop: killed in the end", before: started, call: `POST /containers/$N/stop?t=0`, status: 204, after: []step{state(`{"Status":"exited","ExitCode":137,"Pid":0,"Running":false,"FinishedAt":"<time>"}`)}},
 	{name: "stop: with a signal", before: started, call: `POST /containers/$N/stop?t=1&signal=KILL`, status: 204, after: []step{state(`{"Status":"exited","ExitCode":137}`)}},
+	{name: "stop: no such signal", call: `POST /containers/$UP/stop?signal=NOPE`, status: 400, message: "cannot stop container: $UP: invalid signal: NOPE", differs: "bad stop signal"},
+	{name: "restart: no such signal", call: `POST /containers/$UP/restart?signal=NOPE`, status: 400, message: "Cannot restart container $UP: invalid signal: NOPE", differs: "bad stop signal"},
+	{name: "restart: a timeout that is no number", call: `POST /containers/$UP/restart?t=x`, status: 400, message: `strconv.Atoi: parsing "x": invalid syntax`, differs: "bad stop signal"},
 	{name: "stop: what is paused", before: paused, call: `POST /containers/$N/stop?t=0`, status: 204, after: []step{state(`{"Status":"exited","Paused":false}`)}},
 
 	// kill
