@@ -16,6 +16,7 @@ var clientsFolder = filepath.Join(root, "cmd/naru/acceptance/testdata/clients")
 var clientFlows = []struct{ name, env string }{
 	{"dockerode", "X=x"},
 	{"testcontainers", "TESTCONTAINERS_RYUK_DISABLED=true"},
+	{"ryuk", "RYUK_CONTAINER_IMAGE=naru-test/reaper:1"},
 }
 
 // TestClients runs them against naru's socket. STEP, a regular expression, picks steps of them.
@@ -50,7 +51,8 @@ func TestClients(t *testing.T) {
 	}
 }
 
-// loadReaper builds the reaper and makes an image of it. It waits a second for a client, not ten.
+// loadReaper builds the reaper and makes an image of it, with the label by which it knows itself, as Ryuk's has. It waits a
+// second for a client, not ten.
 func loadReaper(t *testing.T, w *world) {
 	t.Helper()
 	dir := t.TempDir()
@@ -59,5 +61,5 @@ func loadReaper(t *testing.T, w *world) {
 	if out, err := build.CombinedOutput(); err != nil {
 		t.Fatalf("build the reaper: %v\n%s", err, out)
 	}
-	w.sh(t, "tar -c -C "+dir+` reaper | naru import -c 'ENTRYPOINT ["/reaper"]' -c 'ENV RYUK_RECONNECTION_TIMEOUT=1s' - naru-test/reaper:1`)
+	w.sh(t, "tar -c -C "+dir+` reaper | naru import -c 'ENTRYPOINT ["/reaper"]' -c 'ENV RYUK_RECONNECTION_TIMEOUT=1s' -c 'LABEL org.testcontainers.ryuk=true' - naru-test/reaper:1`)
 }

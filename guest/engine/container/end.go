@@ -94,6 +94,9 @@ func (m *Manager) ended(c *Container, e keeperapi.Exit) {
 	m.recordEnd(c, remove)
 	c.notifyEnd()
 	if remove {
+		c.mu.Lock()
+		m.recent.add(c.ID, time.Now(), c.result())
+		c.mu.Unlock()
 		if err := m.removeStopped(ctx, c, true); err != nil {
 			m.Log.Error("remove container on exit", "id", c.ID, "error", err)
 		}

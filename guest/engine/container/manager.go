@@ -29,6 +29,7 @@ type Manager struct {
 	pruning    atomic.Bool         // one prune at a time
 	background background          // ends, restarts, health checks, removal of files
 	probes     probeGate
+	recent     recentEnds
 	watchers   watchers
 	// life ends when the engine does: nothing is restarted any more.
 	life    context.Context

@@ -2,6 +2,7 @@ package container
 
 import (
 	"slices"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -25,15 +26,26 @@ func (m *Manager) Wait(ref string, until container.WaitCondition) (told <-chan c
 	}
 	c, err := m.find(ref)
 	if err != nil {
-		return nil, nil, err
+		return m.waitLate(ref, until, err)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.gone {
-		return nil, nil, errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+		return m.waitLate(ref, until, errdefs.ErrNotFound.WithMessage("No such container: "+ref))
 	}
 	told = c.wait(until)
 	return told, func() { c.unwait(told) }, nil
+}
+
+// waitLate is Wait for a container that is not there: err, but for one that its own end has just removed.
+func (m *Manager) waitLate(ref string, until container.WaitCondition, err error) (<-chan container.WaitResponse, func(), error) {
+	result, ok := m.recent.find(ref, time.Now())
+	if !ok || until == container.WaitConditionNextExit {
+		return nil, nil, err
+	}
+	told := make(chan container.WaitResponse, 1)
+	told <- result
+	return told, func() {}, nil
 }
 
 // wait is Wait with c.mu held.

@@ -21,7 +21,9 @@ print("ready to serve", flush=True)
 while True:
     c, _ = s.accept()
     try:
-        if c.recv(4096):
+        d = b""
+        while b"\\r\\n\\r\\n" not in d and (part := c.recv(4096)): d += part
+        if d:
             try: text = open("/tmp/page", "rb").read()
             except OSError: text = b"hello"
             c.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\nConnection: close\\r\\n\\r\\n%s" % (len(text), text))
