@@ -48,7 +48,7 @@ storage:
 http:
   addr: %s
 log:
-  level: fatal
+  level: error
 `
 
 func startRegistry() (string, error) {
