@@ -4,11 +4,13 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -46,10 +48,10 @@ func (e *apiEngine) askStream(c apiCase, vars map[string]string) apiAnswer {
 			a.body, err = io.ReadAll(resp.Body)
 			return err
 		}
-		if _, err := io.WriteString(conn, *c.stream); err != nil {
+		if _, err := io.WriteString(conn, *c.stream); err != nil && !closed(err) {
 			return err
 		}
-		if err := conn.(*net.UnixConn).CloseWrite(); err != nil {
+		if err := conn.(*net.UnixConn).CloseWrite(); err != nil && !closed(err) {
 			return err
 		}
 		a.body, err = io.ReadAll(in)
@@ -60,6 +62,9 @@ func (e *apiEngine) askStream(c apiCase, vars map[string]string) apiAnswer {
 	}()
 	return a
 }
+
+// closed tells of an engine that has said all it had to say already.
+func closed(err error) bool { return errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ENOTCONN) }
 
 func multiplexed(head http.Header, body []byte) bool {
 	if head.Get("Content-Type") == "application/vnd.docker.multiplexed-stream" {

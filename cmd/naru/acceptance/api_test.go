@@ -63,6 +63,7 @@ type step struct {
 var apiTable = slices.Concat(
 	apiRouterCases,
 	apiContainerCases,
+	apiLogCases,
 	apiFileCases,
 	apiListCases,
 	apiImageCases,

@@ -48,7 +48,8 @@ func checkLog(lc *container.LogConfig) error {
 		if err := checkLogMode(lc.Config); err != nil {
 			return err
 		}
-		return invalid("logger: no log driver named '%s' is registered", lc.Type)
+		return invalid("logger: no log driver named '%s' is registered: error looking up logging plugin %s: plugin %q not found",
+			lc.Type, lc.Type, lc.Type)
 	}
 	if err := checkLogMode(lc.Config); err != nil {
 		return err
