@@ -72,8 +72,13 @@ func startRegistry() (string, error) {
 	if _, err := os.Stat(binary); err != nil {
 		return "", fmt.Errorf("%w; run `scripts/peers`", err)
 	}
+	log, err := os.Create(filepath.Join(dir, "log")) // each blob that is not there yet is an error to it
+	if err != nil {
+		return "", err
+	}
+	defer log.Close()
 	cmd := exec.Command(binary, "serve", config)
-	cmd.Stderr = os.Stderr
+	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // TestMain's thread lives as long as the tests
 	started := make(chan error, 1)
 	go startLocked(cmd, started)
