@@ -44,6 +44,9 @@ func (m *Manager) Restore(ctx context.Context) error {
 			m.watchMemoryOf(c)
 			m.outOfMemoryLocked(c) // what happened while nobody watched
 			m.restoreLimits(ctx, c)
+		} else if !ok && c.HostConfig.CgroupParent != "" {
+			// A new keeper kills what an earlier one left in our own cgroup; this one lies elsewhere.
+			m.cleanRuntime(c.ID)
 		}
 	}
 	if err := m.Networks.Restore(ctx, running); err != nil {
