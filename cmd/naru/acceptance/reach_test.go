@@ -134,6 +134,13 @@ func TestReach(t *testing.T) {
 			isolated := append(always, abstract, "LISTENERS", "127.0.0.1:"+few, "0.0.0.0:"+few)
 			isolated = slices.Clip(isolated)
 
+			// Networks of the user's: their own gateways, and the name server, which answers DNS and nothing else.
+			w.sh(t, "naru network create reach-open; naru network create --internal reach-inner")
+			names := "127.0.0.11:" + few + ",53"
+			inner := slices.Concat(always, []string{abstract, "127.0.0.1:" + few, "0.0.0.0:" + few, names})
+			for _, net := range []string{"reach-open", "reach-inner"} {
+				inner = append(inner, w.sh(t, "naru network inspect -f '{{(index .IPAM.Config 0).Gateway}}' "+net)+":"+few)
+			}
 			w.sh(t, "naru run -d --name reach "+img+" sleep 100000")
 			for _, mode := range []struct {
 				network string
@@ -143,6 +150,8 @@ func TestReach(t *testing.T) {
 				{"bridge", isolated, ""},
 				{"container:reach", isolated, ""},
 				{"none", isolated, ""},
+				{"reach-open", inner, "open 127.0.0.11 53"},
+				{"reach-inner", inner, "open 127.0.0.11 53"},
 				{"host", always, ""},
 			} {
 				switch name + " " + mode.network {
@@ -164,7 +173,7 @@ func TestReach(t *testing.T) {
 					}
 				}
 			}
-			w.sh(t, "naru rm -f reach")
+			w.sh(t, "naru rm -f reach; naru network rm reach-open reach-inner")
 		})
 	}
 }

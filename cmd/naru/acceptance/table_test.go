@@ -76,7 +76,7 @@ func check(t *testing.T, r row, res result, vars *strings.Replacer) {
 // table is the whole of it; NARU_TEST_ROW, a regular expression, picks rows by name.
 func table() []row {
 	var rows []row
-	for _, part := range [][]row{streamRows, logRows, processRows, fileRows, copyRows, limitRows, securityRows, networkRows, lifecycleRows, healthRows, lookRows, listRows, systemRows, imageRows, errorRows} {
+	for _, part := range [][]row{streamRows, logRows, processRows, fileRows, copyRows, limitRows, securityRows, networkRows, userNetworkRows, lifecycleRows, healthRows, lookRows, listRows, systemRows, imageRows, errorRows} {
 		rows = append(rows, part...)
 	}
 	pick, err := regexp.Compile(os.Getenv("NARU_TEST_ROW"))
