@@ -191,3 +191,7 @@ const (
 	ModeDirect  = "direct"  // on the user's own Linux
 	ModeMachine = "machine" // in the VM
 )
+
+// VolumesPath/<name>/archive is a volume's files as tar. GET gives them (query compression: gzip or zstd). PUT unpacks an
+// archive into the volume, which is made when it is missing (query merge=1 for one that holds files already).
+const VolumesPath = "/naru/v1/volumes"

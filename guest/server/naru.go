@@ -1,6 +1,7 @@
 package server
 
 import (
+	"io"
 	"net/http"
 	"strings"
 
@@ -19,6 +20,8 @@ func naruRoutes(e *engine.Engine) []route {
 	return []route{
 		{"GET", api.InfoPath, h.info},
 		{"POST", api.PublishPath, h.publish},
+		{"GET", api.VolumesPath + "/{name}/archive", h.exportVolume},
+		{"PUT", api.VolumesPath + "/{name}/archive", h.importVolume},
 	}
 }
 
@@ -48,5 +51,29 @@ func (h naruHandlers) publish(w http.ResponseWriter, r *http.Request, _ map[stri
 	if err := p.Serve(r.Context(), conn); err != nil {
 		h.e.Log.Info("publish stream ended", "error", err)
 	}
+	return nil
+}
+
+// exportVolume writes a volume's files. What goes wrong after the first byte can only be told by breaking off.
+func (h naruHandlers) exportVolume(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	begun := false
+	err := h.e.Volumes.Export(r.Context(), vars["name"], r.URL.Query().Get("compression"), func() io.Writer {
+		begun = true
+		w.Header().Set("Content-Type", "application/x-tar")
+		w.WriteHeader(http.StatusOK)
+		return w
+	})
+	if err != nil && begun {
+		h.e.Log.Warn("export volume", "volume", vars["name"], "error", err)
+		panic(http.ErrAbortHandler)
+	}
+	return err
+}
+
+func (h naruHandlers) importVolume(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
+	if err := h.e.Volumes.Import(r.Context(), vars["name"], r.Body, boolValue(r, "merge")); err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -3,13 +3,15 @@ package client
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/moby/moby/api/types/volume"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
-	"strings"
+	"naru/guest/api"
 )
 
 // VolumeCreate makes a volume, or returns the one of that name.
@@ -34,6 +36,25 @@ func (c *Client) VolumeRemove(ctx context.Context, name string, force bool) erro
 	q := url.Values{}
 	setBool(q, "force", force)
 	return c.plain(ctx, request{method: http.MethodDelete, path: "/volumes/" + url.PathEscape(name), query: q})
+}
+
+// VolumeExport returns a volume's files as tar, which the caller closes; compression is "", "gzip" or "zstd". Only naru has it.
+func (c *Client) VolumeExport(ctx context.Context, name, compression string) (io.ReadCloser, error) {
+	q := url.Values{}
+	setIf(q, "compression", compression)
+	return c.stream(ctx, request{method: http.MethodGet, path: volumeArchive(name), query: q, bare: true})
+}
+
+// VolumeImport unpacks an archive into a volume, which is made when it is missing. Only naru has it.
+func (c *Client) VolumeImport(ctx context.Context, name string, in io.Reader, merge bool) error {
+	q := url.Values{}
+	setBool(q, "merge", merge)
+	return c.plain(ctx, request{method: http.MethodPut, path: volumeArchive(name), query: q, raw: in, bare: true,
+		header: http.Header{"Content-Type": {"application/x-tar"}}})
+}
+
+func volumeArchive(name string) string {
+	return api.VolumesPath + "/" + url.PathEscape(name) + "/archive"
 }
 
 // VolumesPrune removes volumes that no container uses.

@@ -16,7 +16,7 @@ import (
 
 func (a *app) volumeCommands() []*cobra.Command {
 	return []*cobra.Command{a.volumeCreateCommand(), a.volumeListCommand(), a.inspectKind("volume"),
-		a.volumeRemoveCommand(), a.volumePruneCommand()}
+		a.volumeRemoveCommand(), a.volumePruneCommand(), a.volumeExportCommand(), a.volumeImportCommand()}
 }
 
 func (a *app) volumeCreateCommand() *cobra.Command {

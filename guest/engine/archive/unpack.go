@@ -22,6 +22,7 @@ type UnpackOptions struct {
 	IDs                  IDs    // nil: owners are the same inside and outside
 	Owner                *Owner // instead of the archive's owners
 	NoOverwriteDirNonDir bool   // neither put a folder in the place of something else nor the other way round
+	Itself               bool   // the archive's entry of the folder itself sets its owner, mode and times
 	Dest                 string // what the folder is called in errors
 }
 
@@ -92,7 +93,7 @@ func (u *unpacker) entry(hdr *tar.Header) error {
 		return breakout("entry name", hdr.Name)
 	}
 	if name == "." {
-		return nil
+		return u.itself(hdr)
 	}
 	if err := u.enter(path.Dir(name)); err != nil {
 		return err
@@ -109,6 +110,21 @@ func (u *unpacker) entry(hdr *tar.Header) error {
 		return fmt.Errorf("unpack %s: %w", path.Join(u.o.Dest, name), err)
 	}
 	return nil
+}
+
+// itself takes over what the archive says of the folder that it is unpacked in.
+func (u *unpacker) itself(hdr *tar.Header) error {
+	if !u.o.Itself || hdr.Typeflag != tar.TypeDir {
+		return nil
+	}
+	fd, err := u.root.Open(".", unix.O_RDONLY|unix.O_DIRECTORY)
+	if err != nil {
+		return pathError("open", u.o.Dest, err)
+	}
+	defer unix.Close(fd)
+	atime, mtime := times(hdr)
+	u.folders = append(u.folders, folderTimes{".", atime, mtime})
+	return u.finish(hdr, fd)
 }
 
 // enter opens the folder that entries go into, and makes it when an archive does not mention it.

@@ -81,6 +81,8 @@ type vol struct {
 	name string
 	fill sync.Mutex // held while the image's content is copied in
 
+	busy int // exports and imports under way; guarded by the Manager's mu
+
 	mounting sync.Mutex      // held while its file system is mounted and unmounted; guards active
 	active   map[string]bool // who needs it mounted, as far as this engine knows
 }

@@ -175,6 +175,10 @@ func (m *Manager) Remove(ctx context.Context, name string, force bool) error {
 		}
 		return errNoVolume(name)
 	}
+	if v.busy > 0 {
+		m.mu.Unlock()
+		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("remove %s: volume is in use - it is being exported or imported", name))
+	}
 	if users := m.users(name); len(users) > 0 {
 		m.mu.Unlock()
 		return errdefs.ErrConflict.WithMessage(fmt.Sprintf("remove %s: volume is in use - [%s]", name, strings.Join(users, ", ")))
@@ -252,7 +256,7 @@ func (m *Manager) Prune(ctx context.Context, f Filter) (*volume.PruneReport, err
 	trash := map[string]string{}
 	m.mu.Lock()
 	for name, v := range m.vols {
-		if !all && !v.Anonymous || len(m.users(name)) > 0 || !f.matches(v, nil) {
+		if !all && !v.Anonymous || v.busy > 0 || len(m.users(name)) > 0 || !f.matches(v, nil) {
 			continue
 		}
 		folder, err := m.retire(v)
