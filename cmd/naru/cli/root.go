@@ -93,6 +93,7 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 		a.group("engine", "Look after the engine that runs containers directly on this Linux", a.engineCommands),
 		a.group("machine", "Look after the VM", a.machineCommands), a.infoCommand(), a.versionCommand(), a.completionCommand())
 	quietUseLine(root)
+	giveExamples(root)
 	return root
 }
 
