@@ -82,10 +82,10 @@ func fillPrograms(ctx context.Context, info *system.Info, e *engine.Engine) {
 
 // fillLimits says which limits the kernel can set, and warns of those that it cannot.
 func fillLimits(info *system.Info) {
-	c := facts.Cgroups(facts.CgroupRoot)
-	info.CgroupDriver, info.CgroupVersion = "cgroupfs", c.Version
-	info.MemoryLimit, info.SwapLimit, info.OomKillDisable = c.Memory, c.Swap, c.OOMKillDisable
-	info.CPUCfsPeriod, info.CPUCfsQuota, info.CPUShares, info.CPUSet = c.CPUQuota, c.CPUQuota, c.CPUShares, c.CPUSet
+	c := facts.Cgroups()
+	info.CgroupDriver, info.CgroupVersion = "cgroupfs", c.Version()
+	info.MemoryLimit, info.SwapLimit, info.OomKillDisable = c.Memory, c.Swap, c.OomKillDisable
+	info.CPUCfsPeriod, info.CPUCfsQuota, info.CPUShares, info.CPUSet = c.CPUQuota, c.CPUQuota, c.CPUShares, c.Cpuset
 	info.PidsLimit, info.IPv4Forwarding = c.Pids, facts.IPv4Forwarding()
 	info.Warnings = c.Warnings()
 	if !info.IPv4Forwarding {

@@ -21,6 +21,7 @@ var usernsRows = []row{
 	{name: "a bind keeps the host's ids", script: `mkdir -p shut && chmod 700 shut && naru run --rm -v "$PWD/shut":/s $IMG ls /s`, stderr: `Permission denied`, code: 2},
 	{name: "a bind that is open to all", script: `mkdir -p open && chmod 777 open && naru run --rm -v "$PWD/open":/s $IMG touch /s/f && stat -c %u open/f`, stdout: "1879048192\n"},
 	{name: "its own network", script: `naru run --rm --cap-add NET_ADMIN $IMG sh -c 'ls /sys/class/net; python3 -c "import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); print(1)"; (echo 1 >/proc/sys/net/ipv4/ip_forward) 2>/dev/null || echo read-only'`, stdout: "eth0\nlo\n1\nread-only\n"},
+	{name: "a network of the user's, by name", script: `naru network create $N >/dev/null; naru run -d --name $N --network $N $IMG sleep 1000 >/dev/null; naru network connect bridge $N; naru exec $N ls /sys/class/net; naru run --rm --network $N $IMG getent hosts $N | tr -s " " | cut -d" " -f2; naru rm -f $N >/dev/null; naru network rm $N >/dev/null`, stdout: "eth0\neth1\nlo\n$N\n"},
 	{name: "a low port without a capability", script: `naru run --rm -u 33 $IMG python3 -c 'import socket; socket.socket().bind(("", 80)); print("bound")'`, stdout: "bound\n"},
 	{name: "sysctl", script: `naru run --rm --sysctl net.core.somaxconn=77 $IMG cat /proc/sys/net/core/somaxconn`, stdout: "77\n"},
 	{name: "published port", script: ping(`-p 127.0.0.1::6379`), stdout: "+PONG\r\n"},
