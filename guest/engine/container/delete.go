@@ -24,12 +24,12 @@ type DeleteOptions struct {
 
 // Delete removes a container. Its name is free at once; its files go in the background.
 func (m *Manager) Delete(ctx context.Context, ref string, o DeleteOptions) error {
+	if o.Link {
+		return m.removeLink(ref)
+	}
 	c, err := m.find(ref)
 	if err != nil {
 		return err
-	}
-	if o.Link { // there are none: a name that is found is a container's own
-		return errdefs.ErrInternal.WithMessage("Conflict, cannot remove the default link name of the container")
 	}
 	ctx = context.WithoutCancel(ctx)
 	c.mu.Lock()

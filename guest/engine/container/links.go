@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
@@ -50,7 +51,7 @@ func (m *Manager) resolveLinks(c *Container) (warnings []string, err error) {
 // linkedHosts are the lines of a hosts file for the containers that c is linked to. They must run on the default bridge.
 func (m *Manager) linkedHosts(c *Container) ([]string, error) {
 	var lines []string
-	for _, l := range c.Links {
+	for _, l := range c.snapshot().Links {
 		other, err := m.find(l.ID)
 		if err != nil {
 			continue // it was removed, and its links with it
@@ -85,15 +86,12 @@ func (m *Manager) updateLinks(c *Container) {
 		return
 	}
 	for _, other := range m.all() {
-		i := slices.IndexFunc(other.Links, func(l link) bool { return l.ID == c.ID })
-		if i < 0 {
-			continue
-		}
 		o := other.snapshot()
-		if !o.State.running() {
+		i := slices.IndexFunc(o.Links, func(l link) bool { return l.ID == c.ID })
+		if i < 0 || !o.State.running() {
 			continue
 		}
-		if err := editLink(filepath.Join(other.dir, "hosts"), place.IPAddress.String(), other.Links[i].Alias); err != nil {
+		if err := editLink(filepath.Join(other.dir, "hosts"), place.IPAddress.String(), o.Links[i].Alias); err != nil {
 			m.Log.Warn("hosts file of a linked container", "id", other.ID, "error", err)
 		}
 	}
@@ -107,6 +105,52 @@ func editLink(path, addr, alias string) error {
 	}
 	re := regexp.MustCompile(`(?m)^\S+(\t` + regexp.QuoteMeta(alias) + `(\s|$))`)
 	return os.WriteFile(path, re.ReplaceAll(old, []byte(addr+"$1")), 0o644) // it is a mount in the container: the file itself must stay
+}
+
+// removeLink takes away a link by its name, "container/alias"; what it leads to stays.
+func (m *Manager) removeLink(ref string) error {
+	parent, alias, isLink := strings.Cut(strings.TrimPrefix(ref, "/"), "/")
+	c, err := m.find(parent)
+	if err != nil {
+		return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+	}
+	if !isLink {
+		return errdefs.ErrInternal.WithMessage("Conflict, cannot remove the default link name of the container")
+	}
+	c.op.Lock()
+	defer c.op.Unlock()
+	r := c.snapshot()
+	left := slices.DeleteFunc(slices.Clone(r.Links), func(l link) bool { return l.Alias == alias })
+	if len(left) == len(r.Links) {
+		return errdefs.ErrNotFound.WithMessage("No such container: " + ref)
+	}
+	c.setLinks(left)
+	if err := m.save(c, c.durable()); err != nil {
+		c.setLinks(r.Links)
+		return err
+	}
+	if r.State.running() {
+		if err := dropLink(filepath.Join(c.dir, "hosts"), alias); err != nil {
+			m.Log.Warn("hosts file of a linked container", "id", c.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+func (c *Container) setLinks(links []link) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.Links = links
+}
+
+// dropLink removes the lines that start with a name.
+func dropLink(path, alias string) error {
+	old, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	re := regexp.MustCompile(`(?m)^\S+\t` + regexp.QuoteMeta(alias) + `(\s.*)?\n`)
+	return os.WriteFile(path, re.ReplaceAll(old, nil), 0o644)
 }
 
 // shownLinks are a container's links as Docker's inspect has them: "/other:/this/alias".
