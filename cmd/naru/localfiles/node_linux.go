@@ -3,25 +3,24 @@ package localfiles
 import (
 	"archive/tar"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // node makes a device or pipe.
-func (u *unpacker) node(hdr *tar.Header, name string) error {
-	dir, err := u.root.Open(filepath.Dir(name))
+func (u *unpacker) node(hdr *tar.Header, base string) error {
+	dir, err := u.at.Open(".")
 	if err != nil {
 		return err
 	}
 	defer dir.Close()
 	kind := map[byte]uint32{tar.TypeFifo: unix.S_IFIFO, tar.TypeChar: unix.S_IFCHR, tar.TypeBlock: unix.S_IFBLK}[hdr.Typeflag]
 	dev := unix.Mkdev(uint32(hdr.Devmajor), uint32(hdr.Devminor))
-	if err := unix.Mknodat(int(dir.Fd()), filepath.Base(name), kind|uint32(hdr.Mode)&0o7777, int(dev)); err != nil {
-		return &os.PathError{Op: "mknod", Path: name, Err: err}
+	if err := unix.Mknodat(int(dir.Fd()), base, kind|uint32(hdr.Mode)&0o7777, int(dev)); err != nil {
+		return &os.PathError{Op: "mknod", Path: base, Err: err}
 	}
-	return u.root.Chmod(name, hdr.FileInfo().Mode())
+	return u.at.Chmod(base, hdr.FileInfo().Mode())
 }
 
 const (

@@ -23,6 +23,7 @@ func Unpack(r io.Reader, dir string, rename func(string) string) error {
 	}
 	defer root.Close()
 	u := &unpacker{root: root, dir: dir, in: tar.NewReader(r), rename: rename, buf: make([]byte, bufferSize)}
+	defer u.leave()
 	for {
 		hdr, err := u.in.Next()
 		if err == io.EOF {
@@ -44,6 +45,35 @@ type unpacker struct {
 	rename  func(string) string
 	buf     []byte
 	folders []*tar.Header
+
+	at     *os.Root // where entries go now, nil for nowhere
+	atName string
+}
+
+// enter opens the folder that an entry goes into, and makes it when an archive does not mention it.
+func (u *unpacker) enter(dir string) error {
+	if u.at != nil && u.atName == dir {
+		return nil
+	}
+	u.leave()
+	at, err := u.root.OpenRoot(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = u.root.MkdirAll(dir, 0o755); err == nil {
+			at, err = u.root.OpenRoot(dir)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	u.at, u.atName = at, dir
+	return nil
+}
+
+func (u *unpacker) leave() {
+	if u.at != nil {
+		_ = u.at.Close()
+		u.at = nil
+	}
 }
 
 // local is a name of the archive as one below the folder, in this system's form.
@@ -66,21 +96,25 @@ func (u *unpacker) entry(hdr *tar.Header) error {
 	if name == "." {
 		return nil
 	}
-	exists, err := u.makeRoom(hdr, name)
-	if err != nil {
+	if err := u.enter(filepath.Dir(name)); err != nil {
 		return err
 	}
-	if dir := filepath.Dir(name); !exists && dir != "." {
-		if err := u.root.MkdirAll(dir, 0o755); err != nil {
+	base := filepath.Base(name)
+	if hdr.Typeflag == tar.TypeReg { // most often nothing is there
+		if err := u.file(hdr, base); !errors.Is(err, fs.ErrExist) {
 			return err
 		}
 	}
-	return u.make(hdr, name, exists)
+	exists, err := u.makeRoom(hdr, name, base)
+	if err != nil {
+		return err
+	}
+	return u.make(hdr, name, base, exists)
 }
 
 // makeRoom removes a file in the entry's place, and reports whether a folder is there for a folder.
-func (u *unpacker) makeRoom(hdr *tar.Header, name string) (bool, error) {
-	info, err := u.root.Lstat(name)
+func (u *unpacker) makeRoom(hdr *tar.Header, name, base string) (bool, error) {
+	info, err := u.at.Lstat(base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -96,17 +130,16 @@ func (u *unpacker) makeRoom(hdr *tar.Header, name string) (bool, error) {
 	case isDir:
 		return false, fmt.Errorf("cannot overwrite non-directory %q with directory %q", name, u.dir)
 	}
-	return false, u.root.Remove(name)
+	return false, u.at.Remove(base)
 }
 
-func (u *unpacker) make(hdr *tar.Header, name string, exists bool) error {
-	mode := hdr.FileInfo().Mode()
+func (u *unpacker) make(hdr *tar.Header, name, base string, exists bool) error {
 	switch hdr.Typeflag {
 	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse:
-		return u.file(hdr, name, mode)
+		return u.file(hdr, base)
 	case tar.TypeDir:
 		if !exists {
-			if err := u.root.Mkdir(name, 0o700); err != nil {
+			if err := u.at.Mkdir(base, 0o700); err != nil {
 				return err
 			}
 		}
@@ -115,7 +148,7 @@ func (u *unpacker) make(hdr *tar.Header, name string, exists bool) error {
 		u.folders = append(u.folders, &kept)
 		return nil
 	case tar.TypeSymlink:
-		return u.root.Symlink(hdr.Linkname, name)
+		return u.at.Symlink(hdr.Linkname, base)
 	case tar.TypeLink:
 		target, err := local("hardlink target", u.rename(hdr.Linkname))
 		if err != nil {
@@ -123,13 +156,13 @@ func (u *unpacker) make(hdr *tar.Header, name string, exists bool) error {
 		}
 		return u.root.Link(target, name)
 	case tar.TypeChar, tar.TypeBlock, tar.TypeFifo:
-		return u.node(hdr, name)
+		return u.node(hdr, base)
 	}
 	return fmt.Errorf("unhandled tar header type %d", hdr.Typeflag)
 }
 
-func (u *unpacker) file(hdr *tar.Header, name string, mode fs.FileMode) (err error) {
-	f, err := u.root.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+func (u *unpacker) file(hdr *tar.Header, base string) (err error) {
+	f, err := u.at.OpenFile(base, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
@@ -138,7 +171,7 @@ func (u *unpacker) file(hdr *tar.Header, name string, mode fs.FileMode) (err err
 			err = cerr
 		}
 		if err == nil { // by name: on Windows an open file's times change when it is closed
-			err = u.root.Chtimes(name, accessed(hdr), hdr.ModTime)
+			err = u.at.Chtimes(base, accessed(hdr), hdr.ModTime)
 		}
 	}()
 	if err := u.content(f, hdr.Size); err != nil {
@@ -148,7 +181,7 @@ func (u *unpacker) file(hdr *tar.Header, name string, mode fs.FileMode) (err err
 	if runtime.GOOS == "windows" {
 		return nil
 	}
-	return f.Chmod(mode)
+	return f.Chmod(hdr.FileInfo().Mode())
 }
 
 // content hides the file's ReadFrom from io.Copy: it would copy with a buffer of its own, which is smaller.
