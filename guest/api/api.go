@@ -20,7 +20,7 @@ const (
 // Kinds of stream, named in Hello.Kind.
 const (
 	KindDocker  = "docker"  // after the Hello: HTTP/1.1, the Docker Engine API and /naru/…
-	KindForward = "forward" // after the Hello: raw bytes to and from Hello.Target, half-close kept
+	KindForward = "forward" // after the Hello: raw bytes to and from Hello.Target, half-close kept; for "udp:…" datagrams, see WriteDatagram
 	KindDialed  = "dialed"  // after the Hello: raw bytes of the connection asked for by OpDial; Target is the request's ID
 	KindShell   = "shell"   // after the Hello: a root shell in the guest, raw bytes; the terminal size is that of Hello
 	KindControl = "control" // after the Hello: one ControlRequest, answered by one ControlReply, both a JSON line

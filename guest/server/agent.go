@@ -12,6 +12,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/mdlayher/vsock"
@@ -140,8 +141,11 @@ func isHost(addr net.Addr) bool {
 // forward connects the host with a published port, and passes the end of each direction on.
 func (a *Agent) forward(ctx context.Context, host duplex, target string) error {
 	address, tcp := strings.CutPrefix(target, "tcp:")
-	if !tcp || !a.Published(target) {
+	if !a.Published(target) {
 		return fmt.Errorf("refused: %q is not published", target)
+	}
+	if !tcp {
+		return a.forwardDatagrams(ctx, host, strings.TrimPrefix(target, "udp:"))
 	}
 	dialer := net.Dialer{Timeout: helloTimeout}
 	conn, err := dialer.DialContext(ctx, "tcp", address)
@@ -152,6 +156,44 @@ func (a *Agent) forward(ctx context.Context, host duplex, target string) error {
 	stop := context.AfterFunc(ctx, func() { host.Close(); conn.Close() })
 	defer stop()
 	splice(host, conn.(*net.TCPConn))
+	return nil
+}
+
+// forwardDatagrams carries the datagrams of one client of a published port, until the host ends the stream.
+func (a *Agent) forwardDatagrams(ctx context.Context, host duplex, address string) error {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "udp", address)
+	if err != nil {
+		return fmt.Errorf("forward: %w", err)
+	}
+	defer conn.Close()
+	stop := context.AfterFunc(ctx, func() { host.Close(); conn.Close() })
+	defer stop()
+	var back sync.WaitGroup
+	back.Go(func() {
+		buf, frame := make([]byte, api.MaxDatagram), []byte(nil)
+		for {
+			n, err := conn.Read(buf)
+			if errors.Is(err, syscall.ECONNREFUSED) {
+				continue // nobody listens there at the moment
+			}
+			if err == nil {
+				frame, err = api.WriteDatagram(host, buf[:n], frame)
+			}
+			if err != nil {
+				return
+			}
+		}
+	})
+	buf := make([]byte, api.MaxDatagram)
+	for {
+		data, err := api.ReadDatagram(host, buf)
+		if err != nil {
+			break // the client has been silent for a while
+		}
+		_, _ = conn.Write(data)
+	}
+	conn.Close()
+	back.Wait()
 	return nil
 }
 

@@ -123,3 +123,31 @@ func TestAgentForwards(t *testing.T) {
 		t.Errorf("got %q", answer)
 	}
 }
+
+// TestAgentForwardsDatagrams: each frame is a datagram, also an empty one.
+func TestAgentForwardsDatagrams(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	must(t, err)
+	defer server.Close()
+	go func() {
+		buf := make([]byte, api.MaxDatagram)
+		for {
+			n, from, err := server.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			_, _ = server.WriteTo(append([]byte("re: "), buf[:n]...), from)
+		}
+	}()
+	target := "udp:" + server.LocalAddr().String()
+	conn := startAgent(t, true, target)(helloLine(api.Hello{Version: api.Version, Token: "right", Kind: api.KindForward, Target: target}))
+	buf := make([]byte, api.MaxDatagram)
+	for _, text := range []string{"one", "", "two"} {
+		_, err := api.WriteDatagram(conn, []byte(text), nil)
+		must(t, err)
+		got, err := api.ReadDatagram(conn, buf)
+		if err != nil || string(got) != "re: "+text {
+			t.Errorf("got %q, %v", got, err)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -46,12 +47,18 @@ type Forwarder struct {
 	work   sync.WaitGroup
 
 	mu      sync.Mutex // guards what follows
-	ports   map[netip.AddrPort]*port
+	ports   map[at]*port
 	session uint64 // counts publish streams
 }
 
+// at is where a port is listened on.
+type at struct {
+	protocol string
+	addr     netip.AddrPort
+}
+
 type port struct {
-	ln      net.Listener
+	ln      io.Closer // a net.Listener or a *net.UDPConn
 	target  string
 	id      uint64 // of the request, within session
 	session uint64
@@ -59,7 +66,7 @@ type port struct {
 
 // New makes a forwarder that listens nowhere yet. The caller closes it.
 func New(log *slog.Logger, guest Guest) *Forwarder {
-	f := &Forwarder{log: log, guest: guest, ports: map[netip.AddrPort]*port{}}
+	f := &Forwarder{log: log, guest: guest, ports: map[at]*port{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -69,8 +76,8 @@ func (f *Forwarder) Ports() []Port {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	out := make([]Port, 0, len(f.ports))
-	for at, p := range f.ports {
-		out = append(out, Port{Protocol: "tcp", Address: at, Target: p.target})
+	for where, p := range f.ports {
+		out = append(out, Port{Protocol: where.protocol, Address: where.addr, Target: p.target})
 	}
 	return out
 }
@@ -111,83 +118,110 @@ func (f *Forwarder) begin() uint64 {
 func (f *Forwarder) dropOrphans(session uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for at, p := range f.ports {
+	for where, p := range f.ports {
 		if p.session < session {
 			_ = p.ln.Close()
-			delete(f.ports, at)
+			delete(f.ports, where)
 		}
 	}
 }
 
 // listen serves api.OpListen.
 func (f *Forwarder) listen(session uint64, req *api.PublishRequest) (netip.AddrPort, error) {
-	at, err := wanted(req)
+	where, err := wanted(req)
 	if err != nil {
-		return at, err
+		return where.addr, err
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.ctx.Err() != nil {
-		return at, net.ErrClosed
+		return where.addr, net.ErrClosed
 	}
-	if p := f.ports[at]; p != nil {
+	if p := f.ports[where]; p != nil {
 		if p.session == session {
-			return at, syscall.EADDRINUSE
+			return where.addr, syscall.EADDRINUSE
 		}
 		p.session, p.id, p.target = session, req.ID, req.Target
-		return at, nil
+		return where.addr, nil
 	}
-	network := "tcp4"
-	if at.Addr().Is6() {
-		network = "tcp6"
+	p := &port{target: req.Target, id: req.ID, session: session}
+	open := f.openTCP
+	if where.protocol == "udp" {
+		open = f.openUDP
 	}
-	ln, err := net.Listen(network, at.String())
+	if where.addr, err = open(p, where.addr); err != nil {
+		return where.addr, err
+	}
+	f.ports[where] = p
+	return where.addr, nil
+}
+
+// openTCP listens for p, and serves it.
+func (f *Forwarder) openTCP(p *port, addr netip.AddrPort) (netip.AddrPort, error) {
+	ln, err := net.Listen("tcp"+family(addr), addr.String())
 	if err != nil {
-		return at, err
+		return addr, err
 	}
-	at = netip.AddrPortFrom(at.Addr(), ln.Addr().(*net.TCPAddr).AddrPort().Port())
-	p := &port{ln: ln, target: req.Target, id: req.ID, session: session}
-	f.ports[at] = p
-	f.work.Go(func() { f.accept(p) })
-	return at, nil
+	p.ln = ln
+	f.work.Go(func() { f.accept(p, ln) })
+	return netip.AddrPortFrom(addr.Addr(), ln.Addr().(*net.TCPAddr).AddrPort().Port()), nil
+}
+
+// openUDP is openTCP for datagrams.
+func (f *Forwarder) openUDP(p *port, addr netip.AddrPort) (netip.AddrPort, error) {
+	conn, err := net.ListenUDP("udp"+family(addr), net.UDPAddrFromAddrPort(addr))
+	if err != nil {
+		return addr, err
+	}
+	p.ln = conn
+	u := &udpPort{f: f, p: p, conn: conn, flows: map[netip.AddrPort]*flow{}}
+	f.work.Go(u.run)
+	return netip.AddrPortFrom(addr.Addr(), conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()), nil
+}
+
+func family(addr netip.AddrPort) string {
+	if addr.Addr().Is6() {
+		return "6"
+	}
+	return "4"
 }
 
 // wanted is the address that a request names; none means loopback, for a desktop's neighbours on the network have
 // no business with its containers unless the user says so.
-func wanted(req *api.PublishRequest) (at netip.AddrPort, err error) {
-	if req.Protocol != "tcp" {
-		return at, fmt.Errorf("%s ports cannot be published from the machine yet", req.Protocol)
+func wanted(req *api.PublishRequest) (where at, err error) {
+	if req.Protocol != "tcp" && req.Protocol != "udp" {
+		return where, fmt.Errorf("%s ports cannot be published", req.Protocol)
 	}
 	addr := netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	if req.HostIP != "" {
 		if addr, err = netip.ParseAddr(req.HostIP); err != nil {
-			return at, fmt.Errorf("host address %q: not an IP address", req.HostIP)
+			return where, fmt.Errorf("host address %q: not an IP address", req.HostIP)
 		}
 	}
-	return netip.AddrPortFrom(addr, req.HostPort), nil
+	return at{req.Protocol, netip.AddrPortFrom(addr, req.HostPort)}, nil
 }
 
 // close serves api.OpClose. Connections that are open stay.
 func (f *Forwarder) close(session uint64, id uint64) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	for at, p := range f.ports {
+	for where, p := range f.ports {
 		if p.session == session && p.id == id {
 			_ = p.ln.Close()
-			delete(f.ports, at)
+			delete(f.ports, where)
 		}
 	}
 }
 
-func (f *Forwarder) accept(p *port) {
+func (f *Forwarder) accept(p *port, ln net.Listener) {
 	for {
-		c, err := p.ln.Accept()
+		c, err := ln.Accept()
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
 			// Out of descriptors, say. Take the next one when there is room again.
-			f.log.Warn("accept on a published port", "port", p.ln.Addr().String(), "error", err)
+			f.log.Warn("accept on a published port", "port", ln.Addr().String(), "error", err)
 			select {
 			case <-time.After(100 * time.Millisecond):
 				continue

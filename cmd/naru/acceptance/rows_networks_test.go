@@ -30,6 +30,17 @@ naru inspect -f '{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.Aliase
 naru run --rm --network $N --network name=${N}b,gw-priority=1 $IMG sh -c 'ls /sys/class/net | tr "\n" " "; cut -f 1-3 /proc/net/route | grep "	00000000	" | cut -f 1'`), stdout: "eth0 eth1 lo eth1\n"},
 	{name: "user network: published port", script: userNet(`naru network create $N >/dev/null; naru run -d --name $N --network $N -p 127.0.0.1::6379 $IMG redis-server --protected-mode no >/dev/null
 P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "6379/tcp") 0).HostPort}}' $N); bash -c 'until exec 3<>/dev/tcp/127.0.0.1/$0; do sleep 0.1; done 2>/dev/null; echo PING >&3; head -n 1 <&3' $P`), stdout: "+PONG\r\n"},
+	{name: "published UDP port", script: `naru run -d --name $N -p 127.0.0.1::5353/udp $IMG python3 -c 'import socket
+s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("", 5353))
+while True:
+    data, peer = s.recvfrom(100); s.sendto(data.upper(), peer)' >/dev/null
+P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "5353/udp") 0).HostPort}}' $N); python3 -c 'import socket, sys
+s = socket.socket(type=socket.SOCK_DGRAM); s.connect(("127.0.0.1", int(sys.argv[1]))); s.settimeout(0.2)
+for _ in range(300):
+    try:
+        s.send(b"ping"); print(s.recv(100).decode()); break
+    except OSError:
+        pass' $P`, stdout: "PING\n"},
 	{name: "user network: IPv6", script: userNet(`naru network create --ipv6 --subnet fd12:3456:789a::/64 $N >/dev/null; naru run -d --name $N --network name=$N,ip6=fd12:3456:789a::7 $IMG redis-server --protected-mode no >/dev/null
 naru run --rm --network $N $IMG bash -c 'getent ahostsv6 $0 | head -n 1 | cut -d " " -f 1' $N`), stdout: "fd12:3456:789a::7\n"},
 	{name: "user network: linked", script: userNet(`naru run -d --name $N $IMG redis-server --protected-mode no >/dev/null; naru run --rm --link $N:db $IMG bash -c ` + pong + ` db`), stdout: "+PONG\r\n", stderr: `WARNING: Links on the default bridge network are deprecated`},

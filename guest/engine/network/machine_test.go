@@ -2,6 +2,7 @@ package network
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	stdnet "net"
@@ -43,7 +44,7 @@ func granting(port uint16) func(api.PublishRequest) api.PublishReply {
 		if r.HostPort != 0 {
 			port = r.HostPort
 		}
-		return api.PublishReply{HostIP: "127.0.0.1", HostPort: port}
+		return api.PublishReply{HostIP: cmp.Or(r.HostIP, "127.0.0.1"), HostPort: port}
 	}
 }
 
@@ -101,6 +102,17 @@ func TestMachinePublish(t *testing.T) {
 	if len(w.m.ports.held) != 0 {
 		t.Errorf("held: %v", w.m.ports.held)
 	}
+}
+
+// TestMachinePublishesDatagrams: UDP ports, and ports of IPv6 addresses of the host, which lead to the container's IPv4.
+func TestMachinePublishesDatagrams(t *testing.T) {
+	w := newWorld(t, api.ModeMachine)
+	host := connectHost(w, granting(40001))
+	a := w.attach("a", publish("53/udp", "::1", "5353"))
+	if req := <-host.asked; req.Protocol != "udp" || req.HostIP != "::1" || req.HostPort != 5353 || req.Target != "udp:"+a.Addr.String()+":53" || !w.m.Published(req.Target) {
+		t.Errorf("asked %+v", req)
+	}
+	w.detach("a")
 }
 
 func TestMachineWithoutHost(t *testing.T) {

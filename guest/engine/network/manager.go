@@ -199,7 +199,7 @@ func (m *Manager) Published(target string) bool {
 	defer m.mu.Unlock()
 	for _, b := range m.boxes {
 		for _, p := range b.Bindings {
-			if p.target(b.Via) == target {
+			if p.target(b.anyVia()) == target {
 				return true
 			}
 		}

@@ -97,7 +97,7 @@ func (m *Manager) rebuild(more ...published) error {
 // booked, also with an error.
 func (m *Manager) publishOne(ctx context.Context, w wish, b *box) ([]binding, error) {
 	if m.pub != nil {
-		bound, err := m.publishOnHost(ctx, w, b.Via)
+		bound, err := m.publishOnHost(ctx, w, b.anyVia())
 		if err != nil {
 			return nil, err
 		}
@@ -118,6 +118,14 @@ func (m *Manager) publishOne(ctx context.Context, w wish, b *box) ([]binding, er
 	return m.ports.reserveBoth(w, b.Via, b.Via6)
 }
 
+// anyVia is where the ports lead in machine mode: whatever family the client has, the engine connects anew.
+func (b *box) anyVia() netip.Addr {
+	if b.Via.IsValid() {
+		return b.Via
+	}
+	return b.Via6
+}
+
 // viaFor is where a port published on a host address leads to.
 func (b *box) viaFor(host netip.Addr) netip.Addr {
 	if host.Is6() {
@@ -131,10 +139,6 @@ func (m *Manager) publishOnHost(ctx context.Context, w wish, addr netip.Addr) (b
 	b, err := m.ports.reserve(w, addr)
 	if err != nil {
 		return b, err
-	}
-	if b.Proto != "tcp" {
-		m.ports.release(b)
-		return b, errdefs.ErrNotImplemented.WithMessage("naru publishes tcp ports only from a machine yet")
 	}
 	granted, err := m.pub.listen(ctx, b, b.target(addr))
 	if err != nil {
@@ -191,7 +195,7 @@ func (m *Manager) unpublish(ctx context.Context, b *box) error {
 	}
 	for _, p := range b.Bindings {
 		if m.pub != nil {
-			m.pub.close(ctx, p, p.target(b.Via))
+			m.pub.close(ctx, p, p.target(b.anyVia()))
 		}
 		if p.Proto == "udp" {
 			forgetFlows(b.viaFor(p.shownIP()))

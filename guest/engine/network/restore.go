@@ -125,7 +125,7 @@ func (m *Manager) takeOver(b *box) {
 			log.Warn("network: published port is not held", "error", err)
 		}
 		if m.pub != nil {
-			m.pub.keep(p, p.target(b.Via))
+			m.pub.keep(p, p.target(b.anyVia()))
 		}
 	}
 }
