@@ -21,6 +21,7 @@ import (
 
 	"naru/guest/api"
 	"naru/guest/engine"
+	"naru/guest/engine/container"
 	"naru/guest/server"
 )
 
@@ -157,6 +158,9 @@ func settings(o *engine.Options, config string) (token string, err error) {
 		}
 		o.Shares, o.HostSocket, token, s = doc.Shares, doc.Socket, doc.Token, doc.Engine
 	} else if s, err = engine.LoadSettings(o.Root, o.Run); err != nil {
+		return "", err
+	}
+	if o.LogConfig, err = container.DefaultLog(s.LogDriver, s.LogOpts); err != nil {
 		return "", err
 	}
 	o.Remap, err = engine.ParseRemap(s.UsernsRemap)

@@ -112,6 +112,9 @@ type Config struct {
 type EngineSettings struct {
 	// UsernsRemap puts every container into a user namespace of its own: "default", "user[:group]" or ranges of ids.
 	UsernsRemap string `json:"userns-remap,omitempty"`
+	// LogDriver is the log driver of containers that name none, LogOpts its options; those of a container come first.
+	LogDriver string            `json:"log-driver,omitempty"`
+	LogOpts   map[string]string `json:"log-opts,omitempty"`
 }
 
 // ConfigLabel and ConfigFile say where the config document is.

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"time"
 
+	containertypes "github.com/moby/moby/api/types/container"
+
 	"naru/guest/api"
 	"naru/guest/engine/build"
 	"naru/guest/engine/container"
@@ -36,7 +38,9 @@ type Options struct {
 	Crun     string // path of crun
 	InitPath string // static init for --init; "" for none
 	Shares   []api.Share
-	Remap    *runtime.IDMap // user namespaces for containers by default; nil for none
+	// LogConfig is what container.DefaultLog made of the settings; zero is json-file without options.
+	LogConfig containertypes.LogConfig
+	Remap     *runtime.IDMap // user namespaces for containers by default; nil for none
 	// Socket is where this engine's API is served, HostSocket where the user reaches it when that is elsewhere; "" for
 	// none.
 	Socket, HostSocket string
@@ -84,7 +88,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 	e.Containers = container.New(container.Options{
 		Root: o.Root, Run: o.Run, Cgroup: "/" + o.Name, InitPath: o.InitPath,
 		Runtime: runtime.Crun{Path: o.Crun, Root: filepath.Join(o.Run, "crun")},
-		Remap:   o.Remap, Keeper: keeper, Store: e.Journal, Events: e.Events, Log: o.Log,
+		Remap:   o.Remap, LogConfig: o.LogConfig, Keeper: keeper, Store: e.Journal, Events: e.Events, Log: o.Log,
 	})
 	// The others ask for the containers while they open: which images are in use, what a mount belongs to.
 	if err := e.Containers.Load(); err != nil {

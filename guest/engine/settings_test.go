@@ -3,6 +3,7 @@ package engine
 import (
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -67,7 +68,7 @@ func TestLoadSettings(t *testing.T) {
 	write(`{"userns-remap": "default"}`)
 	want := api.EngineSettings{UsernsRemap: "default"}
 	for range 2 {
-		if got, err := LoadSettings(root, run); err != nil || got != want {
+		if got, err := LoadSettings(root, run); err != nil || !reflect.DeepEqual(got, want) {
 			t.Errorf("%+v, %v", got, err)
 		}
 		write(`{}`)
@@ -76,7 +77,7 @@ func TestLoadSettings(t *testing.T) {
 	if _, err := LoadSettings(root, t.TempDir()); err == nil || !strings.Contains(err.Error(), "userns-remapp") {
 		t.Errorf("unknown key: %v", err)
 	}
-	if got, err := LoadSettings(t.TempDir(), t.TempDir()); err != nil || got != (api.EngineSettings{}) {
+	if got, err := LoadSettings(t.TempDir(), t.TempDir()); err != nil || !reflect.DeepEqual(got, api.EngineSettings{}) {
 		t.Errorf("no file: %+v, %v", got, err)
 	}
 }

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"net/netip"
@@ -34,7 +35,7 @@ func systemInfo(ctx context.Context, e *engine.Engine) (*system.Info, error) {
 	host, _ := os.Hostname() // "" says as much
 	info := &system.Info{
 		ID: e.ID, Name: host, Images: len(images), DockerRootDir: e.Root, ServerVersion: e.Version, Labels: []string{},
-		Driver: "overlay2", DriverStatus: facts.OverlayStatus(e.Root), LoggingDriver: "json-file",
+		Driver: "overlay2", DriverStatus: facts.OverlayStatus(e.Root), LoggingDriver: cmp.Or(e.LogConfig.Type, "json-file"),
 		Plugins: system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "null"}, Log: []string{"json-file"}},
 		NFd:     facts.OpenFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: e.Events.Listeners(),
 		SystemTime: time.Now().Format(time.RFC3339Nano), KernelVersion: facts.Kernel(), OperatingSystem: facts.OperatingSystem(),

@@ -8,7 +8,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"naru/guest/api"
 	"naru/host/client"
 	"naru/host/direct"
 	"naru/host/target"
@@ -26,14 +25,23 @@ func (a *app) engineStartCommand() *cobra.Command {
 		Use: "start [OPTIONS]", Short: "Start the engine and wait until it answers", Args: exactly(0),
 		Long: "Start the engine and wait until it answers. The options are stored and hold for later starts too.",
 	}
-	remap := cmd.Flags().String("userns-remap", "", remapUsage)
+	var settings engineSettings
+	settings.add(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		home, err := a.home()
 		if err != nil {
 			return err
 		}
-		if cmd.Flags().Changed("userns-remap") {
-			if err := direct.SaveSettings(home, api.EngineSettings{UsernsRemap: *remap}); err != nil {
+		stored, err := direct.LoadSettings(home)
+		if err != nil {
+			return err
+		}
+		changed, err := settings.apply(&stored)
+		if err != nil {
+			return usage(cmd, err)
+		}
+		if changed {
+			if err := direct.SaveSettings(home, stored); err != nil {
 				return err
 			}
 			if s, err := direct.GetStatus(cmd.Context(), home); err == nil && s.Running {

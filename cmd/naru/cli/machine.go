@@ -34,7 +34,7 @@ type machineSettings struct {
 	memory, disk string
 	shares       []string
 	backend      string
-	remap        *string // nil: not said
+	engine       engineSettings
 }
 
 func (a *app) machineStartCommand() *cobra.Command {
@@ -50,14 +50,11 @@ func (a *app) machineStartCommand() *cobra.Command {
 	f.StringArrayVar(&o.shares, "share", nil, "Folder to share at the same path, DIR[:ro]")
 	f.StringVar(&o.backend, "backend", "", "Hypervisor to use")
 	_ = f.MarkHidden("backend")
-	remap := f.String("userns-remap", "", remapUsage)
+	o.engine.add(f)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		home, err := a.home()
 		if err != nil {
 			return err
-		}
-		if f.Changed("userns-remap") {
-			o.remap = remap
 		}
 		changed, err := o.store(home)
 		if err != nil {
@@ -92,9 +89,11 @@ func (o *machineSettings) store(home paths.Home) (changed bool, err error) {
 	if o.backend != "" {
 		s.Backend, changed = o.backend, true
 	}
-	if o.remap != nil {
-		s.Engine.UsernsRemap, changed = *o.remap, true
+	engineChanged, err := o.engine.apply(&s.Engine)
+	if err != nil {
+		return false, err
 	}
+	changed = changed || engineChanged
 	for _, size := range []struct {
 		flag, value string
 		field       *uint64

@@ -117,12 +117,6 @@ func setDefaults(hc *container.HostConfig) {
 	if hc.NetworkMode == "" || hc.NetworkMode.IsDefault() {
 		hc.NetworkMode = "bridge"
 	}
-	if hc.LogConfig.Type == "" {
-		hc.LogConfig.Type = logJSONFile
-	}
-	if hc.LogConfig.Config == nil {
-		hc.LogConfig.Config = map[string]string{}
-	}
 	if hc.LogConfig.Config == nil {
 		hc.LogConfig.Config = map[string]string{}
 	}

@@ -59,6 +59,7 @@ func (m *Manager) Create(ctx context.Context, o CreateOptions) (string, []string
 func (m *Manager) createFrom(ctx context.Context, img *image.Image, o CreateOptions) (string, []string, error) {
 	mergeImage(o.Config, &img.Config)
 	setDefaults(o.HostConfig)
+	m.defaultLog(&o.HostConfig.LogConfig)
 	warnings, err := m.validateMerged(o)
 	if err != nil {
 		return "", nil, err

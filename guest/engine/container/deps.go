@@ -74,11 +74,13 @@ type Options struct {
 	InitPath string // static init program for --init; "" when there is none
 	Runtime  runtime.Crun
 	Remap    *runtime.IDMap // user namespaces by default; nil for none
-	Keeper   Keeper
-	Images   Images
-	Networks Networks
-	Volumes  Volumes
-	Store    journal.Store
-	Events   *event.Bus
-	Log      *slog.Logger
+	// LogConfig is for containers that name no log driver; zero is json-file without options.
+	LogConfig container.LogConfig
+	Keeper    Keeper
+	Images    Images
+	Networks  Networks
+	Volumes   Volumes
+	Store     journal.Store
+	Events    *event.Bus
+	Log       *slog.Logger
 }

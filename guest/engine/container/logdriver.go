@@ -1,8 +1,10 @@
 package container
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -36,6 +38,27 @@ const (
 	localMaxFiles = 5
 	logBuffer     = 1_000_000
 )
+
+// DefaultLog checks the engine's settings log-driver and log-opts. An empty driver is json-file.
+func DefaultLog(driver string, options map[string]string) (container.LogConfig, error) {
+	lc := container.LogConfig{Type: cmp.Or(driver, logJSONFile), Config: options}
+	if err := checkLog(&lc); err != nil {
+		return lc, fmt.Errorf("setting log-driver or log-opts: %w", err)
+	}
+	return lc, nil
+}
+
+// defaultLog fills in what a container leaves open: the engine's driver, and where it is that, its options.
+func (m *Manager) defaultLog(lc *container.LogConfig) {
+	byDefault := cmp.Or(m.LogConfig.Type, logJSONFile)
+	lc.Type = cmp.Or(lc.Type, byDefault)
+	options := map[string]string{}
+	if lc.Type == byDefault {
+		maps.Copy(options, m.LogConfig.Config)
+	}
+	maps.Copy(options, lc.Config)
+	lc.Config = options
+}
 
 // checkLog refuses what the keeper could not write, in Docker's words. Docker looks at the values only when the
 // container starts.
