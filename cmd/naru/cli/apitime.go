@@ -19,7 +19,7 @@ func apiTime(flag, value string) (string, error) {
 	if value == "" {
 		return "", nil
 	}
-	if d, err := time.ParseDuration(value); err == nil {
+	if d, err := time.ParseDuration(value); err == nil && value != "0" { // that one is the beginning of 1970, not now
 		return seconds(time.Now().Add(-d)), nil
 	}
 	if whole, nanos, _ := strings.Cut(value, "."); isNumber(whole) && (nanos == "" || isNumber(nanos)) {
