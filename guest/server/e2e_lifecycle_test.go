@@ -183,6 +183,26 @@ func TestWaitConditions(t *testing.T) {
 	await(told[2])
 }
 
+// TestWaitInBackOff: who waits for the end of a container that waits to run again is told when a user ends that.
+func TestWaitInBackOff(t *testing.T) {
+	d := startDaemon(t)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	id := d.up("again", &container.HostConfig{RestartPolicy: container.RestartPolicy{Name: "always"}}, "exit", "4")
+	d.eventually("a long back-off", func() bool { c := d.inspect(id); return c.RestartCount >= 4 && c.State.Restarting })
+	w := d.ContainerWait(ctx, id, client.ContainerWaitOptions{Condition: container.WaitConditionNotRunning})
+	_, err := d.ContainerStop(ctx, id, client.ContainerStopOptions{})
+	must(t, err)
+	select {
+	case r := <-w.Result:
+		if r.StatusCode != 4 {
+			t.Errorf("%+v", r)
+		}
+	case err := <-w.Error:
+		t.Error(err)
+	}
+}
+
 // TestTransitionEvents: the events of each transition, in Docker's order and with its attributes. The order was compared with
 // dockerd 20.10; it is that of moby since 25, which tells of a container's end when its network is free.
 func TestTransitionEvents(t *testing.T) {

@@ -233,6 +233,7 @@ func (l *launch) undo(ctx context.Context) {
 func (m *Manager) startFailed(ctx context.Context, c *Container, cause error) error {
 	code, err := explainStart(cause, c.record.firstArg())
 	c.mu.Lock()
+	waited := c.State.Status == container.StateRestarting
 	c.State.failStart(code, err)
 	c.Networks, c.Ports, c.NetNS = nil, nil, ""
 	c.mu.Unlock()
@@ -244,6 +245,9 @@ func (m *Manager) startFailed(ctx context.Context, c *Container, cause error) er
 	}
 	if saveErr := m.save(c, false); saveErr != nil {
 		m.Log.Warn("record failed start", "id", c.ID, "error", saveErr)
+	}
+	if waited { // it ran until now, for those who wait for its end
+		c.notifyEnd()
 	}
 	return err
 }

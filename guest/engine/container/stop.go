@@ -133,6 +133,9 @@ func (m *Manager) tell(ctx context.Context, c *Container, o order) (<-chan conta
 		return ended, err
 	}
 	if !running {
+		if o.last {
+			c.notifyEnd()
+		}
 		return nil, nil
 	}
 	return ended, m.signal(ctx, c, o, paused)
