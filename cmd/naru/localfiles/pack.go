@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-const bufferSize = 1 << 20
+const bufferSize = 128 << 10
 
 // Archive is a source as a tar stream: a folder with all that is in it under its own name, or under "." when its path ends
 // with a dot.

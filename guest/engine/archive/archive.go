@@ -35,8 +35,9 @@ func (sameIDs) ToHost(uid, gid int) (uint32, uint32, error) {
 	return uint32(uid), uint32(gid), nil
 }
 
-// bufferSize is how much of a file is moved at once.
-const bufferSize = 1 << 20
+// bufferSize is how much of a file is moved at once. It stays in the processor's cache between the socket and the file: with a
+// megabyte a copy of 300 MB took two and a half times the CPU.
+const bufferSize = 128 << 10
 
 // maxName is how long a path can be, in bytes. Deeper trees, which only chdir(2) can make, are not descended into: no
 // client could name their files, and each level holds a descriptor.
