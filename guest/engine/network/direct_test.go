@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/moby/moby/api/types/network"
 	"github.com/vishvananda/netlink"
 
 	"naru/guest/api"
@@ -228,9 +230,12 @@ func TestTeardownLeavesNothing(t *testing.T) {
 
 func BenchmarkAttachDetach(b *testing.B) {
 	w := newWorld(b, api.ModeDirect)
-	for _, c := range []struct{ name, hostPort string }{{"plain", "none"}, {"published", ""}} {
+	w.create(network.CreateRequest{Name: "user"})
+	for _, c := range []struct{ name, net, hostPort string }{
+		{"plain", "bridge", "none"}, {"published", "bridge", ""}, {"user", "user", "none"}, {"user published", "user", ""},
+	} {
 		b.Run(c.name, func(b *testing.B) {
-			req := Request{ContainerID: "a", Name: "a", Mode: "bridge"}
+			req := Request{ContainerID: "a", Name: "a", Mode: mode(c.net)}
 			if c.hostPort == "" {
 				req.Ports = publish("80", "", "")
 			}
@@ -243,5 +248,26 @@ func BenchmarkAttachDetach(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+// BenchmarkPublish adds and removes one port while 2,000 others are there.
+func BenchmarkPublish(b *testing.B) {
+	w := newWorld(b, api.ModeDirect)
+	ports := network.PortMap{}
+	for i := range 2000 {
+		port, _ := network.PortFrom(uint16(1000+i), network.TCP)
+		ports[port] = []network.PortBinding{{HostPort: strconv.Itoa(20000 + i)}}
+	}
+	w.attach("many", ports)
+	one := w.attach("one", publish("80", "", "8080"))
+	list := []published{{binding{Proto: "tcp", HostPort: 8081, Port: 81}, one.Addr}}
+	for b.Loop() {
+		if err := w.m.table.publish(list); err != nil {
+			b.Fatal(err)
+		}
+		if err := w.m.table.withdraw(list); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
