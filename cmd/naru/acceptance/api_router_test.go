@@ -26,6 +26,12 @@ var apiRouterCases = []apiCase{
 	{name: "router: a new line in a name", call: `GET /containers/no%0Asuch/json`, status: 404, message: "page not found"},
 	{name: "router: no UTF-8 in a name", call: `GET /containers/%FF%FE/json`, status: 404, message: "No such container: \ufffd\ufffd"},
 
+	{name: "router: checkpoints are an experiment", call: `GET /containers/$UP/checkpoints`, status: 501,
+		message: "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it."},
+	{name: "router: making a checkpoint is, too", call: `POST /containers/$UP/checkpoints {"CheckpointID":"x"}`, status: 501,
+		message: "This experimental feature is disabled by default. Start the Docker daemon in experimental mode in order to enable it."},
+	{name: "router: volumes of a cluster", call: `PUT /volumes/nosuch?version=1 {}`, status: 503, message: "volume update only valid for cluster volumes, but swarm is unavailable"},
+
 	{name: "version: none", call: `GET //containers/nosuch/json`, status: 404, message: "No such container: nosuch",
 		header: map[string]string{"Api-Version": `/^1\.\d+$/`, "Ostype": "linux", "Docker-Experimental": "false", "Content-Type": "application/json"}},
 	{name: "version: the oldest", call: `GET /v1.24/containers/nosuch/json`, status: 404, message: "No such container: nosuch", since: "1.52", differs: "oldest API version"},
