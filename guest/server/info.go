@@ -36,7 +36,7 @@ func systemInfo(ctx context.Context, e *engine.Engine) (*system.Info, error) {
 	info := &system.Info{
 		ID: e.ID, Name: host, Images: len(images), DockerRootDir: e.Root, ServerVersion: e.Version, Labels: []string{},
 		Driver: "overlay2", DriverStatus: facts.OverlayStatus(e.Root), LoggingDriver: cmp.Or(e.LogConfig.Type, "json-file"),
-		Plugins: system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "null"}, Log: []string{"json-file"}},
+		Plugins: system.PluginsInfo{Volume: []string{"local"}, Network: []string{"bridge", "host", "null"}, Log: []string{"json-file", "local"}},
 		NFd:     facts.OpenFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: e.Events.Listeners(),
 		SystemTime: time.Now().Format(time.RFC3339Nano), KernelVersion: facts.Kernel(), OperatingSystem: facts.OperatingSystem(),
 		OSVersion: facts.OSVersion(), OSType: "linux", Architecture: facts.Architecture(), NCPU: runtime.NumCPU(), MemTotal: facts.Memory(),

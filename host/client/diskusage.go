@@ -101,3 +101,11 @@ func (o olderDiskUsage) counted() DiskUsage {
 	}
 	return u
 }
+
+// BuildCachePrune removes what builds do not need any more.
+func (c *Client) BuildCachePrune(ctx context.Context, all bool, f Filters) (build.CachePruneReport, error) {
+	q := url.Values{}
+	setBool(q, "all", all)
+	f.set(q)
+	return call[build.CachePruneReport](ctx, c, request{method: http.MethodPost, path: "/build/prune", query: q})
+}

@@ -85,6 +85,15 @@ var imagePruner = pruner{
 	},
 }
 
+// cachePruner is part of `system prune` only: the cache's own commands are buildx's.
+var cachePruner = pruner{
+	kind: "build cache", title: "Deleted build cache objects:", warning: "unused build cache", allOf: "all build cache",
+	run: func(ctx context.Context, c *client.Client, f client.Filters, all bool) (pruned, error) {
+		r, err := c.BuildCachePrune(ctx, all, f)
+		return pruned{r.CachesDeleted, r.SpaceReclaimed}, err
+	},
+}
+
 func (a *app) containerPruneCommand() *cobra.Command { return a.pruneCommand(containerPruner) }
 func (a *app) imagePruneCommand() *cobra.Command     { return a.pruneCommand(imagePruner) }
 func (a *app) volumePruneCommand() *cobra.Command    { return a.pruneCommand(volumePruner) }
@@ -144,7 +153,7 @@ func withFilter(f client.Filters, key, value string) client.Filters {
 	return out
 }
 
-// systemPruneCommand removes what is unused of all kinds. There is no build cache yet.
+// systemPruneCommand removes what is unused of all kinds.
 func (a *app) systemPruneCommand() *cobra.Command {
 	var force, all, volumes bool
 	filters := &filterFlag{}
@@ -158,7 +167,7 @@ func (a *app) systemPruneCommand() *cobra.Command {
 	f.BoolVar(&volumes, "volumes", false, "Prune anonymous volumes")
 	f.Var(filters, "filter", `Provide filter values (e.g. "label=<key>=<value>")`)
 	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, _ []string) error {
-		pruners := []pruner{containerPruner, networkPruner, volumePruner, imagePruner}
+		pruners := []pruner{containerPruner, networkPruner, volumePruner, imagePruner, cachePruner}
 		if !volumes {
 			pruners = slices.DeleteFunc(pruners, func(p pruner) bool { return p.kind == volumePruner.kind })
 		} else if filters.values["until"] != nil {
@@ -169,7 +178,7 @@ func (a *app) systemPruneCommand() *cobra.Command {
 		}
 		var total uint64
 		for _, p := range pruners {
-			reclaimed, err := a.prune(cmd.Context(), c, p, filters.values, all && p.kind == imagePruner.kind)
+			reclaimed, err := a.prune(cmd.Context(), c, p, filters.values, all && p.kind != volumePruner.kind)
 			if err != nil && !client.IsNotImplemented(err) {
 				return err
 			}
