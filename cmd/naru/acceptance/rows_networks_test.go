@@ -29,7 +29,7 @@ naru inspect -f '{{range $n, $e := .NetworkSettings.Networks}}{{$n}} {{$e.Aliase
 	{name: "user network: several at once", script: userNet(`naru network create $N >/dev/null; naru network create ${N}b >/dev/null
 naru run --rm --network $N --network name=${N}b,gw-priority=1 $IMG sh -c 'ls /sys/class/net | tr "\n" " "; cut -f 1-3 /proc/net/route | grep "	00000000	" | cut -f 1'`), stdout: "eth0 eth1 lo eth1\n"},
 	{name: "user network: published port", script: userNet(`naru network create $N >/dev/null; naru run -d --name $N --network $N -p 127.0.0.1::6379 $IMG redis-server --protected-mode no >/dev/null
-P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "6379/tcp") 0).HostPort}}' $N); bash -c 'until exec 3<>/dev/tcp/127.0.0.1/$0; do sleep 0.1; done 2>/dev/null; echo PING >&3; head -n 1 <&3' $P`), stdout: "+PONG\r\n"},
+P=$(naru inspect -f '{{(index (index .NetworkSettings.Ports "6379/tcp") 0).HostPort}}' $N); bash -c 'until exec 3<>/dev/tcp/127.0.0.1/$0 && echo PING >&3 && read -r -u 3 line; do sleep 0.1; done 2>/dev/null; echo "$line"' $P`), stdout: "+PONG\r\n"},
 	{name: "published UDP port", script: `naru run -d --name $N -p 127.0.0.1::5353/udp $IMG python3 -c 'import socket
 s = socket.socket(type=socket.SOCK_DGRAM); s.bind(("", 5353))
 while True:
