@@ -247,7 +247,7 @@ var apiInspectCases = []apiCase{
 		loose: []string{"GraphDriver", "Storage", "ImageManifestDescriptor"}},
 	{name: "inspect: published and exposed ports", before: []string{
 		`POST /containers/create?name=$N {"Image":"$IMG","Cmd":["sleep","1000"],"ExposedPorts":{"53/udp":{},"80/tcp":{}},"HostConfig":{"PortBindings":{"80/tcp":[{"HostPort":"28091"}]}}}`, `POST /containers/$N/start`},
-		call: `GET /containers/$N/json`, status: 200, body: `{"NetworkSettings":{"Ports":{"53/udp":null,"80/tcp":["...",{"HostIp":"0.0.0.0","HostPort":"28091"}]}}}`},
+		call: `GET /containers/$N/json`, status: 200, body: `{"NetworkSettings":{"Ports":{"53/udp":null,"80/tcp":["...",{"HostIp":"/^(0.0.0.0|127.0.0.1)$/","HostPort":"28091"}]}}}`},
 	{name: "inspect: by the start of its ID", before: []string{`C=POST /containers/create?name=$N {"Image":"$IMG"}`}, call: `GET /containers/$C/json`, status: 200, body: `{"Id":"$C","Name":"/$N"}`},
 	{name: "inspect: an ID in capital letters", call: `GET /containers/ABCDEF/json`, status: 404, message: "No such container: ABCDEF"},
 	{name: "inspect: an exec that runs", before: []string{`E=POST /containers/$UP/exec {"Cmd":["sleep","1"]}`, `POST /exec/$E/start {"Detach":true}`},
