@@ -271,7 +271,10 @@ func (d *deletion) lostDigests() []string {
 // Prune removes images no container uses: those without a tag, or all that match.
 func (s *Store) Prune(ctx context.Context, o PruneOptions) (*image.PruneReport, error) {
 	report := &image.PruneReport{}
-	before := freeBytes(s.o.Root)
+	before, err := s.LayersSize(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, e := range s.index.shown() {
 		if !o.match(e.img) || len(s.inUse(e.img.ID)) > 0 {
 			continue
@@ -288,8 +291,9 @@ func (s *Store) Prune(ctx context.Context, o PruneOptions) (*image.PruneReport, 
 	if err := s.Collect(ctx); err != nil {
 		return nil, err
 	}
-	if after := freeBytes(s.o.Root); after > before {
-		report.SpaceReclaimed = after - before
+	// Not what is free on the disk now: others write there too.
+	if after, err := s.LayersSize(ctx); err == nil && after < before {
+		report.SpaceReclaimed = uint64(before - after)
 	}
 	s.emit(events.ActionPrune, "", map[string]string{"reclaimed": fmt.Sprint(report.SpaceReclaimed)})
 	return report, nil
