@@ -163,8 +163,13 @@ func settings(o *engine.Options, config string) (token string, err error) {
 	if o.LogConfig, err = container.DefaultLog(s.LogDriver, s.LogOpts); err != nil {
 		return "", err
 	}
-	o.Remap, err = engine.ParseRemap(s.UsernsRemap)
-	return token, err
+	if o.Remap, err = engine.ParseRemap(s.UsernsRemap); err != nil {
+		return "", err
+	}
+	if config != "" { // the document lasts as long as the machine
+		return token, nil
+	}
+	return "", engine.KeepSettings(o.Run, s)
 }
 
 func readConfig(path string) (*api.Config, error) {

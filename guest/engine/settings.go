@@ -21,25 +21,30 @@ import (
 // settingsFile is in the engine's root. In the VM the config document has the settings instead.
 const settingsFile = "settings.json"
 
-// LoadSettings reads root/settings.json; without one all settings are zero. What it does not know it refuses. The first
-// engine of a keeper keeps them in run, for those that follow on it: containers outlive engines, so that nothing may change
-// before they have all ended.
+// LoadSettings reads the settings that an earlier engine of this keeper has kept in run, else root/settings.json; without
+// one all settings are zero. What it does not know it refuses.
 func LoadSettings(root, run string) (s api.EngineSettings, err error) {
-	kept := filepath.Join(run, settingsFile)
-	if s, err = readSettings(kept); err == nil {
+	if s, err = readSettings(filepath.Join(run, settingsFile)); err == nil {
 		return s, nil
 	}
-	if s, err = readSettings(filepath.Join(root, settingsFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return s, err
+	if s, err = readSettings(filepath.Join(root, settingsFile)); errors.Is(err, fs.ErrNotExist) {
+		return s, nil
 	}
+	return s, err
+}
+
+// KeepSettings keeps settings that were found right, for the engines that follow on this keeper: containers outlive
+// engines, so that nothing may change before they have all ended.
+func KeepSettings(run string, s api.EngineSettings) error {
 	data, err := json.Marshal(s)
 	if err != nil {
-		return s, err
+		return err
 	}
+	kept := filepath.Join(run, settingsFile)
 	if err := os.WriteFile(kept+".new", data, 0o600); err != nil {
-		return s, fmt.Errorf("keep settings: %w", err)
+		return fmt.Errorf("keep settings: %w", err)
 	}
-	return s, os.Rename(kept+".new", kept)
+	return os.Rename(kept+".new", kept)
 }
 
 func readSettings(file string) (s api.EngineSettings, err error) {

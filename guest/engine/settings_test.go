@@ -67,11 +67,19 @@ func TestLoadSettings(t *testing.T) {
 	}
 	write(`{"userns-remap": "default"}`)
 	want := api.EngineSettings{UsernsRemap: "default"}
-	for range 2 {
-		if got, err := LoadSettings(root, run); err != nil || !reflect.DeepEqual(got, want) {
-			t.Errorf("%+v, %v", got, err)
-		}
-		write(`{}`)
+	got, err := LoadSettings(root, run)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	write(`{}`) // until they were found right and kept, the file counts
+	if got, err := LoadSettings(root, run); err != nil || !reflect.DeepEqual(got, api.EngineSettings{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+	if err := KeepSettings(run, want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := LoadSettings(root, run); err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("kept: %+v, %v", got, err)
 	}
 	write(`{"userns-remapp": "default"}`)
 	if _, err := LoadSettings(root, t.TempDir()); err == nil || !strings.Contains(err.Error(), "userns-remapp") {
