@@ -133,6 +133,7 @@ type result struct {
 	script         string
 	stdin          string
 	extra          []string // environment
+	dir            string   // below the work folder, made when it is missing; "" is the work folder itself
 	stdout, stderr string
 	code           int // 128+n when ended by a signal, -1 when it could not run or took longer than caseTime
 }
@@ -146,7 +147,11 @@ func (w *world) exec(r result) result {
 	ctx, cancel := context.WithTimeout(context.Background(), caseTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "bash", "-c", r.script)
-	cmd.Dir, cmd.Env = w.work, append(w.env[:len(w.env):len(w.env)], r.extra...)
+	if err := os.MkdirAll(filepath.Join(w.work, r.dir), 0o755); err != nil {
+		r.code, r.stderr = -1, err.Error()
+		return r
+	}
+	cmd.Dir, cmd.Env = filepath.Join(w.work, r.dir), append(w.env[:len(w.env):len(w.env)], r.extra...)
 	cmd.Stdin = strings.NewReader(r.stdin)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }

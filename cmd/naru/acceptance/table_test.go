@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// row is one case of the table: a script for bash, with the image in $IMG and a name of its own in $N. Its exit
+// row is one case of the table: a script for bash, with the image in $IMG, and a name and a folder of its own, $N. Its exit
 // code and stdout must be exactly those given; stderr must match the expression, and be empty where there is none.
 type row struct {
 	name   string
@@ -31,7 +31,7 @@ func TestTable(t *testing.T) {
 			for i, r := range table() {
 				t.Run(r.name, func(t *testing.T) {
 					n := fmt.Sprintf("case%d", i)
-					res := w.exec(result{script: r.script, stdin: r.stdin, extra: []string{"IMG=" + img, "N=" + n, "REG=" + registryAddr}})
+					res := w.exec(result{script: r.script, stdin: r.stdin, dir: n, extra: []string{"IMG=" + img, "N=" + n, "REG=" + registryAddr}})
 					check(t, r, res, strings.NewReplacer("${N}", n, "$IMG", img, "$N", n, "$REG", registryAddr))
 					got[name][r.name] = res
 					if c := w.exec(result{script: "naru rm -f -v " + n + " " + n + "b >/dev/null 2>&1"}); c.code < 0 {

@@ -53,7 +53,7 @@ func TestUserNamespaces(t *testing.T) {
 				t.Run(r.name, func(t *testing.T) {
 					n := fmt.Sprintf("case%d", i)
 					script := strings.NewReplacer("$ROOT", root).Replace(w.insideFunction(t) + r.script)
-					res := w.exec(result{script: script, extra: []string{"IMG=" + img, "N=" + n}})
+					res := w.exec(result{script: script, dir: n, extra: []string{"IMG=" + img, "N=" + n}})
 					check(t, r, res, strings.NewReplacer("$IMG", img, "$N", n))
 					w.exec(result{script: "naru rm -f -v " + n + " >/dev/null 2>&1"})
 				})
