@@ -24,11 +24,11 @@ var besideCommands = []string{
 	"port $N", "port $N 80", "top $N", "diff $N", "logs $N", "logs -n 1 $N",
 	"events --since 1h --until 0s -f container=$N -f event=start", "events --since 1h --until 0s -f type=container -f event=die --format '{{.Action}} {{.Actor.Attributes.exitCode}} {{.ID}}'",
 	"system df", "system df -v", "system df --format '{{.Type}} {{.TotalCount}} {{.Active}} {{.Size}} {{.Reclaimable}}'", "system df --format 'table {{.Type}}\\t{{.Size}}'",
-	"system events --since 1h --until 0s -f volume=$N", "info --format '{{.ServerVersion}} {{.NCPU}} {{.CgroupVersion}} {{.Driver}} {{json .Plugins.Network}}'", "system info -f '{{.ID}}'",
+	"system events --since 1h --until 0s -f type=volume -f volume=$N", "info --format '{{.ServerVersion}} {{.NCPU}} {{.CgroupVersion}} {{.Driver}} {{json .Plugins.Network}}'", "system info -f '{{.ID}}'",
 	"version --format '{{.Server.Version}} {{.Server.APIVersion}} {{(index .Server.Components 1).Name}}'",
-	"inspect $IMG", "inspect $N ${N}b --format '{{.Name}} {{.State.Status}} {{json .Config.Labels}}'", "inspect -s --type container -f '{{.SizeRw}}' $N",
-	"container inspect -f '{{.Path}} {{.Args}} {{.HostConfig.NetworkMode}} {{json .Mounts}}' $N", "image inspect $IMG", "network inspect -f '{{.Name}} {{.Driver}} {{json .IPAM.Options}}' bridge host", "volume inspect $N", "inspect --type volume $N", "inspect -f '{{.Config.Env}}' $N", "inspect nosuch", "inspect nosuch $N -f '{{.Name}}'",
-	"inspect --type image $N", "image inspect -f json $IMG", "inspect -f '{{index .Config.Labels \"l\"}} {{range .Mounts}}{{.Destination}}{{end}} {{println \"x\"}}' $N",
+	"inspect $N ${N}b --format '{{.Name}} {{.State.Status}} {{json .Config.Labels}}'", "inspect -s --type container -f '{{.SizeRw}}' $N",
+	"container inspect -f '{{.Path}} {{.Args}} {{.HostConfig.NetworkMode}} {{json .Mounts}}' $N", "network inspect -f '{{.Name}} {{.Driver}} {{json .IPAM.Options}}' bridge host", "volume inspect $N", "inspect --type volume $N", "inspect -f '{{.Config.Env}}' $N", "inspect nosuch", "inspect nosuch $N -f '{{.Name}}'",
+	"inspect --type image $N", "inspect -f '{{index .Config.Labels \"l\"}} {{range .Mounts}}{{.Destination}}{{end}} {{println \"x\"}}' $N",
 	"container inspect nosuch", "image inspect nosuch", "network inspect nosuch", "volume inspect nosuch", "history nosuch", "port nosuch", "rm nosuch", "rmi nosuch", "volume rm nosuch", "network rm nosuch",
 	"stop nosuch", "start nosuch", "kill ${N}b", "logs nosuch", "exec nosuch true", "exec ${N}b true", "cp nosuch:/x .", "diff nosuch", "export nosuch", "commit nosuch", "tag nosuch x", "wait nosuch", "rename nosuch x", "pause ${N}b",
 }
@@ -48,7 +48,9 @@ func TestBesideDocker(t *testing.T) {
 	if _, err := os.Stat(docker); err != nil {
 		t.Skipf("%v; run `scripts/peers`", err)
 	}
-	w := inContext(t, "direct")
+	requireBuilt(t, "direct")
+	w := newWorld(t, "direct") // what others have made would be listed, and counted otherwise by each of the two
+	t.Cleanup(w.stop)
 	env := []string{"IMG=" + w.image(t, "bookworm"), "N=beside", "DOCKER_HOST=" + w.sh(t, "naru context inspect -f '{{.Socket}}' direct")}
 	w.sh(t, `naru run -d --name $N -p 127.0.0.1::80 --label l=v -v $N:/v -e A=b $IMG sh -c 'echo said; sleep 1000' >/dev/null; naru run --name ${N}b $IMG false || :; until naru logs $N | grep -q said; do sleep 0.1; done`, env[:2]...)
 	defer w.exec(result{script: "naru rm -fv $N ${N}b; naru volume rm $N", extra: env[:2]})

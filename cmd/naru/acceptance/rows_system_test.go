@@ -24,7 +24,7 @@ naru version -f '{{.Server.Os}} {{range .Server.Components}}{{.Name}} {{end}}'; 
 naru system df -v --format '{{range .Volumes}}{{if eq .Name "'$N'"}}{{.Links}} {{.Size}}{{end}}{{end}} {{range .Containers}}{{if eq .Names "'$N'"}}{{.Size}}{{end}}{{end}}' | sed 's/3.0[0-9]*MB/3.0MB/'; echo
 naru df | awk '{print $1}'; naru rm $N; naru volume rm $N`, stdout: "1 3.0MB 2MB\nTYPE\nImages\nContainers\nLocal\nBuild\n$N\n$N\n"},
 	{name: "system prune", script: `naru create --name $N --label p=$N $IMG true >/dev/null; naru network create --label p=$N $N >/dev/null; naru volume create --label p=$N $N >/dev/null
-echo n | naru system prune --filter label=p=$N; echo " $?"; naru system prune -f --volumes --filter label=p=$N | sed -E 's/^[0-9a-f]{64}$/ID/; s/(space: ).*/\1N/'; naru volume rm $N`,
+echo n | naru system prune --filter label=p=$N; echo " $?"; naru system prune -f --volumes --filter label=p=$N | sed -E 's/^[0-9a-f]{64}$/ID/; s/(space: ).*/\1N/; /^Deleted build cache/,/^$/d'; naru volume rm $N`,
 		stdout: "WARNING! This will remove:\n  - all stopped containers\n  - all networks not used by at least one container\n  - all dangling images\n  - unused build cache\n\n  Items to be pruned will be filtered with:\n  - label=p=$N\n\n" +
 			"Are you sure you want to continue? [y/N]  1\nDeleted Containers:\nID\n\nDeleted Networks:\n$N\n\nTotal reclaimed space: N\n$N\n", stderr: `system prune has been cancelled`},
 	{name: "events: filters, formats, times", script: `naru run --name $N --label l=$N $IMG true; naru events --since 5m --until 0s -f label=l=$N -f event=start -f event=die --format '{{.Type}} {{.Action}} {{.Actor.Attributes.name}}'

@@ -124,7 +124,6 @@ const steps = [
     const out = new PassThrough()
     const text = textOf(out)
     const [data, c] = await docker.run(IMG, ['bash', '-c', 'echo from run; exit 4'], out, { Labels, Tty: true })
-    out.end()
     assert.equal(data.StatusCode, 4)
     assert.match(await text, /from run/)
     await c.remove()
@@ -133,8 +132,6 @@ const steps = [
     const [out, err] = [new PassThrough(), new PassThrough()]
     const texts = [textOf(out), textOf(err)]
     const [data] = await docker.run(IMG, ['bash', '-c', 'echo one; echo two >&2'], [out, err], { Labels, Tty: false, HostConfig: { AutoRemove: true } })
-    out.end()
-    err.end()
     assert.equal(data.StatusCode, 0)
     assert.deepEqual(await Promise.all(texts), ['one\n', 'two\n'])
   }],
@@ -229,7 +226,6 @@ const steps = [
     const out = new PassThrough()
     const text = textOf(out)
     const [data] = await docker.run(`${mark}:c`, [], out, { Labels, Tty: true, HostConfig: { AutoRemove: true } })
-    out.end()
     assert.equal(data.StatusCode, 0)
     assert.equal(await text, 'kept\r\n')
     assert.equal((await image.history())[0].Comment, 'a comment')
