@@ -36,7 +36,7 @@ var besideCommands = []string{
 // besideJSON print a JSON object a line, with the same keys.
 var besideJSON = []string{
 	"ps -a --format json", "images --format json", "volume ls --format json", "network ls --format json", "history --format json $IMG", "system df --format json",
-	"system df -v --format json", "info --format json", "version --format json", "events --since 1h --until 0s -f container=$N --format json", "stats --no-stream --format json $N",
+	"system df -v --format json", "info --format json", "version --format json", "events --since 1h --until 0s -f container=$N -f event=start --format json", "stats --no-stream --format json $N",
 }
 
 // besideDiffers are keys that a docker CLI of another age does not print, and those of the build of one.
