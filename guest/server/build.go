@@ -45,9 +45,11 @@ func (h buildHandlers) build(w http.ResponseWriter, r *http.Request, _ map[strin
 	if err != nil {
 		return err
 	}
-	req.Body = r.Body
+	body := &buildBody{body: r.Body, conn: http.NewResponseController(w)}
+	defer body.Close() // the builder may be reading still when it has failed elsewhere
+	req.Body = body
 	if id, ok := strings.CutPrefix(req.ID, "upload-request:"); ok {
-		return h.b.Upload(r.Context(), id, r.Body)
+		return h.b.Upload(r.Context(), id, body)
 	}
 	// The answer begins while the context is still being read.
 	if err := http.NewResponseController(w).EnableFullDuplex(); err != nil {

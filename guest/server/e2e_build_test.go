@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -109,6 +111,7 @@ func TestBuild(t *testing.T) {
 			}
 		})
 	}
+	t.Run("failing while the context is read", func(t *testing.T) { part := *d; part.t = t; testBuildBody(&part) })
 	t.Run("cache", func(t *testing.T) { part := *d; part.t = t; testBuildCache(&part) })
 }
 
@@ -148,5 +151,25 @@ func testBuildCache(d *daemon) {
 	files["f"] = fmt.Sprint("other")
 	if third, err := d.buildImage(files, client.ImageBuildOptions{}); err != nil || third.id == first.id {
 		t.Errorf("with another file: %+v, %v", third, err)
+	}
+}
+
+// testBuildBody: a build that fails at once leaves its request's body half read. The engine must survive that.
+func testBuildBody(d *daemon) {
+	log := func() string {
+		data, err := os.ReadFile(filepath.Join(d.home, "engine", "keeper.log"))
+		must(d.t, err)
+		return string(data)
+	}
+	starts := strings.Count(log(), "engine started")
+	files := map[string]string{"Dockerfile": "FROM probe\nRUN --network=host [\"/probe\", \"echo\"]\n", "big": strings.Repeat("x", 1<<20)}
+	for i := range 20 {
+		files["f"] = fmt.Sprint(i)
+		if _, err := d.buildImage(files, client.ImageBuildOptions{NoCache: true}); err == nil || !strings.Contains(err.Error(), "network.host is not allowed") {
+			d.t.Fatalf("build %d: %v", i, err)
+		}
+	}
+	if now := strings.Count(log(), "engine started"); now != starts {
+		d.t.Errorf("the engine was started %d times, before %d", now, starts)
 	}
 }

@@ -34,7 +34,7 @@ func (m *Manager) stageSubpath(containerID string, number int, folder, subpath s
 	case errors.Is(err, unix.EXDEV):
 		return "", invalid("invalid mount config: subpath %q leads out of the volume", subpath)
 	case errors.Is(err, unix.ENOENT), errors.Is(err, unix.ELOOP), errors.Is(err, unix.ENOTDIR):
-		return "", invalid("cannot access path %s: %s", filepath.Join(folder, subpath), err)
+		return "", invalid("cannot access path %s in the volume: %s", subpath, err)
 	case err != nil:
 		return "", fmt.Errorf("open subpath %q: %w", subpath, err)
 	}
