@@ -38,7 +38,7 @@ func TestHealthLoad(t *testing.T) {
 // TestHealthLoadOfDocker is the same with dockerd, to compare the figures. It is not expected to pass at full size.
 func TestHealthLoadOfDocker(t *testing.T) {
 	if os.Getenv("NARU_TEST_HEALTH_DOCKER") == "" {
-		t.Skip("for comparison only; set NARU_TEST_HEALTH_DOCKER=1")
+		t.Skip("for comparison only; run `NARU_TEST_HEALTH_DOCKER=1 go test -run TestHealthLoadOfDocker ./cmd/naru/acceptance`")
 	}
 	docker := startDocker(t)
 	if docker == nil {
