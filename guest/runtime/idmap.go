@@ -6,8 +6,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-
-	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // IDRange maps Size ids, from Container on inside, to those from Host on outside.
@@ -65,11 +63,4 @@ func hostID(ranges []IDRange, id uint32) uint32 {
 		}
 	}
 	return math.MaxUint32 // nobody's
-}
-
-func specMap(ranges []IDRange) (out []specs.LinuxIDMapping) {
-	for _, r := range ranges {
-		out = append(out, specs.LinuxIDMapping{ContainerID: r.Container, HostID: r.Host, Size: r.Size})
-	}
-	return out
 }

@@ -37,9 +37,6 @@ func hasStatus(err error, status int) bool {
 // IsNotFound tells whether the engine has no such thing.
 func IsNotFound(err error) bool { return hasStatus(err, http.StatusNotFound) }
 
-// IsConflict tells whether the state of the thing forbids what was asked, or its name is taken.
-func IsConflict(err error) bool { return hasStatus(err, http.StatusConflict) }
-
 // IsNotImplemented tells whether the engine does not serve this.
 func IsNotImplemented(err error) bool { return hasStatus(err, http.StatusNotImplemented) }
 

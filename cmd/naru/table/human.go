@@ -40,6 +40,3 @@ func Ellipsis(s string, n int) string {
 	}
 	return string(r[:n-1]) + "…"
 }
-
-// Time is a time in the form of Docker's tables.
-func Time(unix int64) string { return time.Unix(unix, 0).String() }

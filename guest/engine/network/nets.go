@@ -190,9 +190,6 @@ func (m *Manager) attached(n *netEntry) map[string]*endpoint {
 	return out
 }
 
-// addresses reports whether containers on n get addresses of this package's.
-func (n *netEntry) addresses() bool { return n.V4 != nil || n.V6 != nil }
-
 // isDefaultBridge reports whether n is the network of containers that name none.
 func (n *netEntry) isDefaultBridge() bool { return n.Name == network.NetworkBridge }
 
