@@ -108,8 +108,9 @@ func count(t *testing.T, w *world) map[string]string {
 		data, name = w.home+"/engine", paths.Home(w.home).Name()
 	}
 	script := strings.NewReplacer("DATA", data, "NAME", name).Replace(`
-echo @files; cd DATA && find . -path ./run -prune -o -type f -print | grep -vE '\.(log|journal|db)(\.1)?$|/ingest/|^./exits' | sort
+cd DATA
 echo @images; find content/blobs/sha256 snapshots/snapshots -mindepth 1 -maxdepth 1 2>/dev/null | wc -l
+echo @files; find . -path ./run -prune -o -type f -print | grep -vE '\.(log|journal|db)(\.1)?$|/ingest/|^./exits' | sort
 echo @run; find run -maxdepth 2 | grep -vE 'netns/|crun/\.' | sort
 echo @mounts; awk '{print $5}' /proc/self/mountinfo | grep DATA | grep -v netns/ | sort
 echo @links; ls /sys/class/net | grep NAME
