@@ -19,7 +19,9 @@ var arrows = []struct {
 	to   []string
 }{
 	{"platform/backend", []string{"platform/*"}},
-	{"platform/qemu", []string{"platform", "platform/vhostvsock", "platform/qemu/*"}},
+	{"platform/qemu", []string{"platform", "platform/console", "platform/vhostvsock", "platform/qemu/*"}},
+	{"platform/vz", []string{"platform", "platform/console"}},
+	{"platform/hcs", []string{"platform", "platform/console"}},
 	{"platform/platformtest", []string{"platform"}},
 	{"platform/*", []string{"platform"}},
 	{"guest/api", nil},

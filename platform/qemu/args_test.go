@@ -71,21 +71,3 @@ func TestParseVersion(t *testing.T) {
 		t.Error("a version was read where there is none")
 	}
 }
-
-func TestBoundedFile(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "console")
-	b, err := createBounded(path, 8)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, line := range []string{"first\n", "second\n", "third\n", "fourth\n"} {
-		if _, err := b.Write([]byte(line)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	b.Close()
-	got, _ := os.ReadFile(path)
-	if !strings.HasSuffix(string(got), "third\nfourth\n") || len(got) > 16 {
-		t.Errorf("the file holds %q", got)
-	}
-}

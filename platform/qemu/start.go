@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"naru/platform"
+	"naru/platform/console"
 	"naru/platform/vhostvsock"
 )
 
@@ -49,11 +50,11 @@ type starter struct {
 }
 
 func (s *starter) start(ctx context.Context) error {
-	console, err := createBounded(s.m.Console, consoleLimit)
+	log, err := console.Create(s.m.Console)
 	if err != nil {
 		return err
 	}
-	s.vm.keep(console)
+	s.vm.keep(log)
 	if err := s.vsock(); err != nil {
 		return err
 	}
@@ -97,7 +98,7 @@ func (s *starter) start(ctx context.Context) error {
 	if err != nil {
 		return s.why(err)
 	}
-	s.vm.start(mon, func() { _, _ = io.Copy(console, conns[consoleIn]) })
+	s.vm.start(mon, func() { _, _ = io.Copy(log, conns[consoleIn]) })
 	if notify != nil {
 		s.vm.notify = conns[notify]
 	}
