@@ -26,6 +26,13 @@ build: bin/crun bin/naru-init ## build the binaries into bin/
 	@for b in $(BINARIES); do $(GOBUILD) -o bin/$$b ./cmd/$$b || exit 1; done
 	@$(GOBUILD) -o bin/naru-hello ./guest/hello
 
+# A Mac runs no containers itself: it needs the CLI, and naru-machine with cgo, signed, for Apple's hypervisor.
+macos: ## on a Mac: build naru and naru-machine into bin/ and sign them
+	@mkdir -p bin
+	@$(GOBUILD) -o bin/naru ./cmd/naru
+	@CGO_ENABLED=1 $(GOBUILD) -o bin/naru-machine ./cmd/naru-machine
+	@scripts/macos-sign bin/naru-machine
+
 plugins: bin/docker-buildx bin/docker-compose ## build Docker's buildx and Compose, for naru build and naru compose
 
 # Their versions are those of the tools in go.mod.
@@ -68,4 +75,4 @@ root:
 clean: ## remove what was built
 	rm -rf bin out
 
-.PHONY: help hello test build plugins image cross lint bench setup root clean
+.PHONY: help hello test build macos plugins image cross lint bench setup root clean

@@ -3,6 +3,7 @@ module naru
 go 1.26.8
 
 require (
+	github.com/Code-Hex/vz/v3 v3.7.1
 	github.com/Microsoft/go-winio v0.6.4
 	github.com/containerd/containerd/v2 v2.4.2
 	github.com/containerd/errdefs v1.0.0
@@ -42,6 +43,8 @@ require (
 	google.golang.org/protobuf v1.36.12
 	gvisor.dev/gvisor v0.0.0-20240916094835-a174eb65023f
 )
+
+require github.com/Code-Hex/go-infinity-channel v1.0.0 // indirect
 
 require (
 	cyphar.com/go-pathrs v0.2.5 // indirect

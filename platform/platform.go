@@ -1,5 +1,5 @@
 // Package platform is the contract between the host's side and a hypervisor: a VM described as plain data, and three
-// small interfaces. A backend (platform/qemu, later vz and hcs) translates Machine into its hypervisor's words and
+// small interfaces. A backend (platform/vz, platform/hcs, platform/qemu) translates Machine into its hypervisor's words and
 // nothing else; what runs in the guest, and what the streams to it carry, it does not know.
 //
 // The suite in platform/platformtest says in code what is said here in words; every backend passes it.
@@ -29,6 +29,8 @@ type Machine struct {
 	Console string // file for the last MiB or so of the guest's console, made anew at each start
 	Notify  string // name of the virtio-serial port whose bytes VM.Notify gives
 	Run     string // existing folder of the backend's own for sockets; its path must be short (see platform/ipc)
+
+	Identity string // file in which a hypervisor that needs it keeps who the machine is, made at the first start
 }
 
 // Disk is a raw image file, shown to the guest as a virtio disk.
@@ -69,7 +71,7 @@ type Backend interface {
 type Report struct {
 	Usable    bool
 	Reason    string // why not, for people, with what to install; empty when usable
-	Accel     string // "kvm", "hvf", "whpx" or "tcg" (translation: correct, but many times slower)
+	Accel     string // "kvm", "vz", "hcs", "hvf", "whpx" or "tcg" (translation: correct, but many times slower)
 	Note      string // why it is not a faster one; empty when it is the fastest
 	ShareType string // "virtiofs"; empty when folders cannot be shared, and then ShareNote says why
 	ShareNote string

@@ -9,16 +9,10 @@ import (
 	"strings"
 
 	"naru/platform"
-	"naru/platform/qemu"
 )
 
 // Env names a backend for this process and its children; it beats the settings.
 const Env = "NARU_BACKEND"
-
-// all are the backends of this program, the best first. QEMU is the last everywhere: it can do without hardware.
-func all(log *slog.Logger) []platform.Backend {
-	return []platform.Backend{&qemu.Backend{Log: log}}
-}
 
 // Choose returns the backend for machines of arch and what it can do. want is the settings' wish, "" for none. The
 // error tells of each candidate why it cannot be.

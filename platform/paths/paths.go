@@ -94,6 +94,9 @@ func (h Home) MachineSettings() string { return h.join("machine", "machine.json"
 // MachineData is the VM's data disk, a sparse file.
 func (h Home) MachineData() string { return h.join("machine", "data.img") }
 
+// MachineIdentity is who the VM is to a hypervisor that asks for it.
+func (h Home) MachineIdentity() string { return h.join("machine", "identity") }
+
 // MachineConfig is the config drive, made anew for each boot.
 func (h Home) MachineConfig() string { return h.join("machine", "config.iso") }
 

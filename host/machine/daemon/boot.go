@@ -105,6 +105,7 @@ func (d *Daemon) describeVM(img *Image, shares []share) *platform.Machine {
 		},
 		NIC:     &platform.NIC{MAC: network.GuestMAC, MTU: network.MTU, Socket: filepath.Join(home.MachineRun(), wireSocket)},
 		Console: home.MachineConsole(), Notify: api.NotifyPort, Run: home.MachineRun(),
+		Identity: home.MachineIdentity(),
 	}
 	for _, s := range shares {
 		m.Shares = append(m.Shares, s.host)
