@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"syscall"
 
 	"naru/host/machine"
@@ -26,7 +27,7 @@ import (
 var version = "dev"
 
 const usage = `Usage: naru-machine run [--home DIR]     boot the machine and serve it until SIGTERM
-       naru-machine check               tell what the hypervisor can do here
+       naru-machine check [--json]      tell what the hypervisor can do here
        naru-machine version
 `
 
@@ -42,7 +43,7 @@ func run(args []string) int {
 	case "run":
 		err = serve(args[1:])
 	case "check":
-		err = check()
+		err = check(args[1:])
 	case "version", "--version":
 		fmt.Println("naru-machine", version)
 	case "help", "-h", "--help":
@@ -114,20 +115,43 @@ func tellOnce(w io.WriteCloser) func(machine.Started) {
 }
 
 // check is `naru-machine check`.
-func check() error {
-	arch := "amd64"
-	if image, err := daemon.FindImage(); err == nil {
-		arch = image.Arch
-	}
-	b, report, err := backend.Choose(context.Background(), "", arch, slog.New(slog.DiscardHandler))
-	if err != nil {
+// check is `naru-machine check`: for people one line a hypervisor, with --json machine.Capabilities.
+func check(args []string) error {
+	flags := flag.NewFlagSet("naru-machine check", flag.ContinueOnError)
+	asJSON := flags.Bool("json", false, "print JSON")
+	if err := flags.Parse(args); err != nil {
 		return err
 	}
-	fmt.Printf("%s: usable, %s\n", b.Name(), report.Accel)
-	for _, note := range []string{report.Note, report.ShareNote} {
-		if note != "" {
-			fmt.Println(note)
+	can := machine.Capabilities{Arch: runtime.GOARCH}
+	if image, err := daemon.FindImage(); err == nil {
+		can.Arch, can.ImageDir = image.Arch, filepath.Dir(image.Kernel)
+	} else {
+		can.ImageError = err.Error()
+	}
+	for _, b := range backend.Reports(context.Background(), can.Arch, slog.New(slog.DiscardHandler)) {
+		can.Backends = append(can.Backends, machine.BackendReport{
+			Name: b.Name, Usable: b.Usable, Reason: b.Reason, Accel: b.Accel, Note: b.Note, ShareType: b.ShareType, ShareNote: b.ShareNote,
+		})
+	}
+	if *asJSON {
+		return json.NewEncoder(os.Stdout).Encode(can)
+	}
+	usable := false
+	for _, b := range can.Backends {
+		if !b.Usable {
+			fmt.Printf("%s: cannot be used: %s\n", b.Name, b.Reason)
+			continue
 		}
+		usable = true
+		fmt.Printf("%s: usable, %s\n", b.Name, b.Accel)
+		for _, note := range []string{b.Note, b.ShareNote} {
+			if note != "" {
+				fmt.Println(note)
+			}
+		}
+	}
+	if !usable {
+		return errors.New("no machine can run here")
 	}
 	return nil
 }

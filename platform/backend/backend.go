@@ -23,6 +23,20 @@ func Choose(ctx context.Context, want, arch string, log *slog.Logger) (platform.
 	return choose(ctx, all(log), want, arch)
 }
 
+// Named is what one backend can do.
+type Named struct {
+	Name string
+	platform.Report
+}
+
+// Reports asks every backend of this program, the best first.
+func Reports(ctx context.Context, arch string, log *slog.Logger) (reports []Named) {
+	for _, b := range all(log) {
+		reports = append(reports, Named{b.Name(), b.Check(ctx, arch)})
+	}
+	return reports
+}
+
 func choose(ctx context.Context, candidates []platform.Backend, want, arch string) (platform.Backend, platform.Report, error) {
 	var names, reasons []string
 	for _, b := range candidates {

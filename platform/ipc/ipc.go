@@ -29,6 +29,9 @@ func Listen(path string) (net.Listener, error) { return listen(path) }
 // Dial connects to path. A path nobody listens on gives an error for which IsAbsent holds.
 func Dial(ctx context.Context, path string) (net.Conn, error) { return dial(ctx, path) }
 
+// CheckPath tells whether path can be listened on as far as its length goes; on Windows any can.
+func CheckPath(path string) error { return checkPath(path) }
+
 // Lock is a lock on a file, held by this process until Unlock or its death.
 type Lock struct{ unlock func() error }
 

@@ -61,3 +61,6 @@ func tryLock(path string) (*Lock, error) {
 	}
 	return &Lock{unlock: f.Close}, nil
 }
+
+// checkPath has nothing to refuse: the names of pipes may have 256 characters, and ours are short.
+func checkPath(string) error { return nil }

@@ -17,6 +17,7 @@ naru run --rm --name $N --mount type=bind,source=/run/docker.sock,target=/tmp/s,
 S=$(naru context inspect -f '{{.Socket}}' $NARU_CONTEXT); naru run --rm --name $N -v ${S#unix://}:/s $IMG python3 -c "$P" /s $N
 naru run -d --name $N -v /var/run/docker.sock:/s $IMG sleep 1000 >/dev/null; naru inspect -f '{{(index .Mounts 0).Source}}' $N`,
 		stdout: "True True\nTrue True\nTrue True\n/var/run/docker.sock\n"},
+	{name: "doctor", script: `naru doctor | grep -A1 PROBLEM; naru doctor --format json | grep -o '"context":"'$NARU_CONTEXT'"' | wc -l`, stdout: "1\n"},
 	{name: "info and version", script: `naru info -f '{{.OSType}} {{.DefaultRuntime}} {{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}} {{.FirewallBackend.Driver}}'; naru system info | grep -cE '^ (Runs|ID|Docker Root Dir): .'
 naru version -f '{{.Server.Os}} {{range .Server.Components}}{{.Name}} {{end}}'; naru version | grep -c ' Version: '`,
 		stdout: "linux crun true inactive nftables\n3\nlinux Engine crun naru-init \n4\n"},

@@ -91,7 +91,7 @@ The verbs and flags are Docker's. What has to run for a command is started by it
 		a.group("system", "Manage the engine as a whole", a.systemCommands))
 	add(groupOurself, a.group("context", "Choose where containers run", a.contextCommands),
 		a.group("engine", "Look after the engine that runs containers directly on this Linux", a.engineCommands),
-		a.group("machine", "Look after the VM", a.machineCommands), a.infoCommand(), a.versionCommand(), a.completionCommand())
+		a.group("machine", "Look after the VM", a.machineCommands), a.doctorCommand(), a.infoCommand(), a.versionCommand(), a.completionCommand())
 	quietUseLine(root)
 	giveExamples(root)
 	return root
