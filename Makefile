@@ -36,16 +36,9 @@ macos: ## on a Mac: build naru and naru-machine into bin/ and sign them
 plugins: bin/docker-buildx bin/docker-compose ## build Docker's buildx and Compose, for naru build and naru compose
 
 # Their versions are those of the tools in go.mod.
-bin/docker-%: go.mod
+bin/docker-%: go.mod scripts/plugin
 	@echo "building docker-$* (the first time takes minutes)" >&2
-	@go build -trimpath -buildvcs=false -ldflags "-s -w -X $(VERSION_OF_$*)=$$(go list -m -f '{{.Version}}' $(MODULE_$*))" -o $@ $(MAIN_$*)
-
-MODULE_buildx := github.com/docker/buildx
-MAIN_buildx := github.com/docker/buildx/cmd/buildx
-VERSION_OF_buildx := github.com/docker/buildx/version.Version
-MODULE_compose := github.com/docker/compose/v5
-MAIN_compose := github.com/docker/compose/v5/cmd
-VERSION_OF_compose := github.com/docker/compose/v5/internal.Version
+	@scripts/plugin docker-$* $@
 
 bin/crun: scripts/crun
 	scripts/crun $(HOSTARCH) $@
@@ -56,6 +49,9 @@ bin/naru-init: scripts/init
 image: build ## make the VM image in out/image; ARCH=arm64 or amd64 for the other architecture
 	@[ $(ARCH) = $(HOSTARCH) ] || scripts/setup image
 	scripts/image $(ARCH)
+
+packages: setup build plugins image ## make .deb, .rpm and the packages for macOS and Windows in out/packages
+	scripts/packages
 
 cross: ## build and vet the host side for macOS, Windows and Linux
 	scripts/cross $(CROSS)
@@ -75,4 +71,4 @@ root:
 clean: ## remove what was built
 	rm -rf bin out
 
-.PHONY: help hello test build macos plugins image cross lint bench setup root clean
+.PHONY: help hello test build macos packages plugins image cross lint bench setup root clean

@@ -44,7 +44,11 @@ require (
 	gvisor.dev/gvisor v0.0.0-20240916094835-a174eb65023f
 )
 
-require github.com/Code-Hex/go-infinity-channel v1.0.0 // indirect
+require (
+	github.com/Code-Hex/go-infinity-channel v1.0.0 // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
+)
 
 require (
 	cyphar.com/go-pathrs v0.2.5 // indirect

@@ -35,6 +35,7 @@ var arrows = []struct {
 	{"host/*", []string{"host/*", "platform/*", "guest/api"}},
 	{"cmd/naru", []string{"cmd/naru/*", "host/*", "platform/paths", "platform/ipc", "guest/api"}},
 	{"cmd/*", []string{"*"}},
+	{"scripts/manpages", []string{"cmd/naru/cli"}},
 }
 
 // testArrows is what test files may import beside that: only a real guest proves a backend.

@@ -1,7 +1,6 @@
 package cli
 
 import (
-	"os"
 	"strings"
 	"testing"
 
@@ -11,10 +10,7 @@ import (
 
 // TestHelp: each command says in a line what it does, and shows an example that its flags understand.
 func TestHelp(t *testing.T) {
-	newRoot := func() *cobra.Command {
-		a := &app{version: "test", args: []string{"help"}, in: os.Stdin, out: os.Stdout, err: os.Stderr}
-		return a.rootCommand()
-	}
+	newRoot := func() *cobra.Command { return Tree("test") }
 	var visit func(c *cobra.Command)
 	visit = func(c *cobra.Command) {
 		for _, sub := range c.Commands() {
