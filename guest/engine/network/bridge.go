@@ -54,7 +54,10 @@ func (m *Manager) bringUp(n *netEntry) error {
 	if !ready {
 		return nil // Restore writes the whole table
 	}
-	return m.tellTable(func() error { return m.table.addNetwork(n) })
+	if err := m.tellTable(func() error { return m.table.addNetwork(n) }); err != nil {
+		return err
+	}
+	return m.guard.add(n)
 }
 
 // nameDevice chooses the bridge's name and MTU, once.
@@ -174,6 +177,10 @@ func (m *Manager) configureBridge(n *netEntry, link netlink.Link) error {
 	if !n.Borrowed {
 		// Without IPv6 there is no link-local way from containers to the host's services either.
 		sysctls = append(sysctls, sysctl{"net/ipv6/conf/" + n.Device + "/disable_ipv6", strconv.Itoa(1 - b2i(n.V6 != nil))})
+	}
+	if n.Internal && !n.Borrowed {
+		// Nothing that comes from it is forwarded, whatever becomes of the table. IPv6 has no such setting.
+		sysctls = append(sysctls, sysctl{"net/ipv4/conf/" + n.Device + "/forwarding", "0"})
 	}
 	if m.opts.Mode == api.ModeDirect && !n.Internal {
 		// Connections from the host's 127.0.0.1 go out by the bridge after DNAT. The table's raw chain keeps

@@ -52,6 +52,7 @@ type Manager struct {
 	pins  string // folder of the pinned namespaces
 	host  *hostNS
 	table *table
+	guard *guard // holds while the table is gone
 	ports *portTable
 	pub   *Publisher // nil in direct mode
 
@@ -84,7 +85,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 		return nil, fmt.Errorf("network name %q: must have 1 to 13 characters", opts.Name)
 	}
 	m := &Manager{
-		opts: opts, pins: filepath.Join(opts.Run, "netns"), table: newTable(opts.Name), ports: newPortTable(),
+		opts: opts, pins: filepath.Join(opts.Run, "netns"), guard: newGuard(opts.Name), ports: newPortTable(),
 		nets: map[string]*netEntry{}, boxes: map[string]*box{}, names: newDirectory(),
 	}
 	if opts.Mode == api.ModeMachine {
@@ -94,6 +95,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if err := os.MkdirAll(m.pins, 0o700); err != nil {
 		return nil, err
 	}
+	m.table = newTable(opts.Name, m.guard.bit)
 	var err error
 	if m.host, err = openHostNS(opts.NewNS); err != nil {
 		return nil, err
@@ -253,7 +255,7 @@ func (m *Manager) Teardown(ctx context.Context) error {
 		delete(m.boxes, id)
 	}
 	m.mu.Unlock()
-	errs = append(errs, m.Close(), m.table.remove())
+	errs = append(errs, m.Close(), m.table.remove(), m.guard.remove())
 	for _, n := range m.sorted() {
 		if n.Driver == driverBridge && n.index != 0 && !n.Borrowed {
 			errs = append(errs, removeBridge(n.Device))

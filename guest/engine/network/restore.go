@@ -62,7 +62,7 @@ func (m *Manager) takeOverAll(running []string) error {
 	if m.pub != nil {
 		list = nil // the host listens, and dials the container's address itself
 	}
-	if err := m.table.sync(m.sorted(), list); err != nil {
+	if err := errors.Join(m.table.sync(m.sorted(), list), m.guard.sync(m.sorted())); err != nil {
 		return err
 	}
 	if where := m.table.foreignDrop(); where != "" {

@@ -24,6 +24,7 @@ func (t *table) addChains(c *nftables.Conn, s sets) (count int) {
 	}
 	raw := chain("raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw)
 	pre := chain("prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest)
+	alive := chain("alive", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRef(*nftables.ChainPriorityNATDest+10))
 	out := chain("output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest)
 	post := chain("postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource)
 	fwd := chain("forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter)
@@ -39,6 +40,11 @@ func (t *table) addChains(c *nftables.Conn, s sets) (count int) {
 		rule(ipv6(), dnatAt(s.ports6At, true))
 		rule(ipv6(), toLocal(), dnat(s.ports6, true))
 	}
+
+	for _, may := range [][]expr.Any{ctStateKnown(), ctStatusDNAT()} {
+		alive(may, leadsInto(s.bridges), setMark(t.mark))
+	}
+	alive(inBy(s.bridges), leadsBack(), setMark(t.mark))
 
 	// Hairpin: the reply must come back through us to have its address restored. Matching the interface that a packet
 	// came by works here since Linux 5.7.
@@ -158,6 +164,34 @@ func toLocal() []expr.Any {
 	return []expr.Any{
 		&expr.Fib{Register: reg1, FlagDADDR: true, ResultADDRTYPE: true},
 		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: binaryutil.NativeEndian.PutUint32(unix.RTN_LOCAL)},
+	}
+}
+
+// leadsInto matches packets whose way goes out by an interface of the set.
+func leadsInto(set *nftables.Set) []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: reg1, FlagDADDR: true, ResultOIFNAME: true},
+		&expr.Lookup{SourceRegister: reg1, SetName: set.Name, SetID: set.ID},
+	}
+}
+
+// leadsBack matches packets whose way goes out by the interface that they came by.
+func leadsBack() []expr.Any {
+	return []expr.Any{
+		&expr.Fib{Register: reg1, FlagDADDR: true, FlagIIF: true, ResultOIF: true},
+		&expr.Cmp{Op: expr.CmpOpNeq, Register: reg1, Data: make([]byte, 4)},
+	}
+}
+
+// setMark sets bits of the packet's mark.
+func setMark(bits uint32) []expr.Any {
+	return []expr.Any{
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1},
+		&expr.Bitwise{
+			SourceRegister: reg1, DestRegister: reg1, Len: 4,
+			Mask: binaryutil.NativeEndian.PutUint32(^bits), Xor: binaryutil.NativeEndian.PutUint32(bits),
+		},
+		&expr.Meta{Key: expr.MetaKeyMARK, Register: reg1, SourceRegister: true},
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 //	map ports6, ports6_at                                               the same for IPv6
 //	chain raw         prerouting -300   nothing to or from 127.0.0.0/8 comes in by a bridge
 //	chain prerouting  dstnat            the maps; not for 127.0.0.0/8, which never comes from outside
+//	chain alive       dstnat+10         marks what may go into a network: see guard
 //	chain output      dstnat            the maps, for the host's own connections
 //	chain postrouting srcnat            masquerade what leaves by another interface, comes from loopback, or hairpins
 //	chain forward     filter            into a bridge: replies and published ports only; within it: all
@@ -29,6 +30,7 @@ import (
 // (Docker's does) still drops: a packet must pass every table.
 type table struct {
 	name string
+	mark uint32 // of packets that may be forwarded into a network
 
 	// mu guards what follows. The socket stays open: closing one waits for the kernel to free what was deleted, 7 ms.
 	mu    sync.Mutex
@@ -72,7 +74,7 @@ func (t *table) closeLocked() {
 	}
 }
 
-func newTable(name string) *table { return &table{name: name} }
+func newTable(name string, mark uint32) *table { return &table{name: name, mark: mark} }
 
 func (t *table) ref() *nftables.Table {
 	return &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
