@@ -4,24 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
 // registry starts Debian's docker-registry (CNCF distribution) on loopback at the first call and pushes the test
@@ -88,9 +79,9 @@ func startRegistry() (string, error) {
 	if err := answers("http://" + addr + "/v2/"); err != nil {
 		return "", err
 	}
-	for _, image := range []struct{ name, program string }{{"bookworm", "redis-server"}, {"trixie", "python3"}} {
-		if err := push(addr+"/"+image.name, filepath.Join(root, ".cache/images", image.name+".tar.gz"), image.program); err != nil {
-			return "", fmt.Errorf("push %s: %w", image.name, err)
+	for _, image := range []string{"bookworm", "trixie"} {
+		if err := testImages[image].push(addr + "/" + image); err != nil {
+			return "", fmt.Errorf("push %s: %w", image, err)
 		}
 	}
 	return addr, nil
@@ -118,50 +109,4 @@ func answers(url string) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
-}
-
-// push makes an image of two layers: the root file system and one small file.
-func push(ref, rootfs, label string) error {
-	if _, err := os.Stat(rootfs); err != nil {
-		return fmt.Errorf("%w; run `scripts/images`", err)
-	}
-	system, err := tarball.LayerFromFile(rootfs)
-	if err != nil {
-		return err
-	}
-	motd, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return tarOf("etc/motd", "welcome\n", 0o644), nil })
-	if err != nil {
-		return err
-	}
-	image, err := mutate.AppendLayers(empty.Image, system, motd)
-	if err != nil {
-		return err
-	}
-	image, err = mutate.ConfigFile(image, &v1.ConfigFile{
-		Architecture: "amd64", OS: "linux", RootFS: must(image.ConfigFile()).RootFS, History: must(image.ConfigFile()).History,
-		Config: v1.Config{Cmd: []string{"bash"}, Env: []string{"IMAGE_ENV=from-image"}, Labels: map[string]string{"program": label}},
-	})
-	if err != nil {
-		return err
-	}
-	to, err := name.ParseReference(ref, name.Insecure)
-	if err != nil {
-		return err
-	}
-	return remote.Write(to, image)
-}
-
-func must[T any](v T, err error) T {
-	if err != nil {
-		panic(err)
-	}
-	return v
-}
-
-// image returns the name of a test image, pulled into w.
-func (w *world) image(t *testing.T, name string) string {
-	t.Helper()
-	ref := strings.Join([]string{registry(t), name}, "/")
-	w.sh(t, "naru image inspect "+ref+" >/dev/null 2>&1 || naru pull -q "+ref)
-	return ref
 }
