@@ -104,4 +104,8 @@ type Usage struct {
 	// ShareFiles is how many files the fullest server of a share holds open, one for each that the guest
 	// remembers, and ShareFilesMax how many it can. Both are 0 when that is not known or has no limit.
 	ShareFiles, ShareFilesMax int
+
+	// ShareServers are the processes that do in the shares what the guest asks for; with their children, they are all
+	// that does. Empty when that is not known.
+	ShareServers []int
 }

@@ -89,7 +89,7 @@ func TestRootHoldsWhatTheGuestNeeds(t *testing.T) {
 		if n := bytes.Count(certs, []byte("BEGIN CERTIFICATE")); err != nil || n < 100 {
 			t.Errorf("%d CA certificates, error %v", n, err)
 		}
-		checkModules(t, filepath.Join(root, "usr/lib/modules/late"), machines[m.Arch], "virtio_net", "vmw_vsock_virtio_transport", "bridge", "veth", "nf_tables", "nft_masq")
+		checkModules(t, filepath.Join(root, "usr/lib/modules/late"), machines[m.Arch], "virtio_net", "vmw_vsock_virtio_transport", "bridge", "veth", "nf_tables", "nft_masq", "naru_events")
 	})
 }
 

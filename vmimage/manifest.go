@@ -1,5 +1,6 @@
 // Package vmimage holds what is in naru's VM and how it is made: inputs and modules are tables that scripts/image
-// reads, root/ is copied into the root file system as it is, floor is the smallest init there can be. Its tests check
+// reads, root/ is copied into the root file system as it is, kmod is a kernel module of
+// ours, floor is the smallest init there can be. Its tests check
 // a built image.
 //
 //	vmlinuz        Debian's cloud kernel

@@ -23,6 +23,7 @@ import (
 	"naru/guest/engine"
 	"naru/guest/engine/container"
 	"naru/guest/server"
+	"naru/guest/shares"
 )
 
 // version is set by the build.
@@ -73,7 +74,8 @@ func serve(asked context.Context, e *engine.Engine, token string, listeners map[
 		g.Go(func() error { return s.Serve(ln) })
 	}
 	if ln := listeners[nameAgent]; ln != nil {
-		a := &server.Agent{Token: token, Published: e.Networks.Published, Dialed: e.Networks.Dialed, HTTP: s, Log: e.Log}
+		a := &server.Agent{Token: token, Published: e.Networks.Published, Dialed: e.Networks.Dialed, HTTP: s, Log: e.Log,
+			Watch: func(ctx context.Context, conn net.Conn) error { return shares.Watch(ctx, e.Log, conn) }}
 		g.Go(func() error { return ended(live, a.Serve(live, ln)) })
 	}
 	e.Log.Info("engine serves", "version", e.Version, "mode", e.Mode, "opened", time.Since(e.Started).Round(time.Millisecond))

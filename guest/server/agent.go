@@ -29,7 +29,9 @@ type Agent struct {
 	Published func(target string) bool             // whether a forward may go there
 	Dialed    func(id string, conn net.Conn) error // takes over a connection that the engine asked the host for
 	HTTP      *Server                              // serves KindDocker
-	Log       *slog.Logger
+	// Watch serves KindWatch, and closes the stream.
+	Watch func(ctx context.Context, conn net.Conn) error
+	Log   *slog.Logger
 	// Trusted judges a peer by its address; nil trusts the host, CID 2, alone. AF_VSOCK knows no network namespaces:
 	// any container could knock here by way of the loopback CID.
 	Trusted func(net.Addr) bool
@@ -91,6 +93,8 @@ func (a *Agent) serve(ctx context.Context, conn net.Conn, docker *handedListener
 	case api.KindForward:
 		defer conn.Close()
 		return a.forward(ctx, s, hello.Target)
+	case api.KindWatch:
+		return a.Watch(ctx, s)
 	case api.KindDialed:
 		if err := a.Dialed(hello.Target, s); err != nil {
 			conn.Close()

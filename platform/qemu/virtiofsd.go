@@ -66,7 +66,7 @@ func (v *virtiofsd) command(s platform.Share, source string) []string {
 		}
 		// Locks stay the guest's own: the daemon would block its only thread in them.
 		return []string{
-			"-f", "--fd=" + strconv.Itoa(listenFD), "-o", "source=" + source, "-o", "cache=auto", "-o", sandbox,
+			"-f", "--fd=" + strconv.Itoa(listenFD), "-o", "source=" + source, "-o", "cache=auto", "-o", "timeout=0", "-o", sandbox,
 			"-o", "announce_submounts", "-o", "xattr", "--rlimit-nofile=0", "-o", "log_level=warn",
 		}
 	}

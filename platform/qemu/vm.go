@@ -195,6 +195,7 @@ func (v *vm) Usage() (platform.Usage, error) {
 	}
 	u.Memory = resident
 	for _, c := range v.helpers {
+		u.ShareServers = append(u.ShareServers, c.cmd.Process.Pid)
 		u.Memory += privateOf(c.cmd.Process.Pid) // the rest is the guest's memory, counted already
 		if files, limit := openFiles(c.cmd.Process.Pid); files > u.ShareFiles {
 			u.ShareFiles, u.ShareFilesMax = files, limit

@@ -174,6 +174,7 @@ func (d *Daemon) lifetime(ctx context.Context) error {
 	wg.Go(func() { d.publish(work) })
 	wg.Go(func() { d.keepTime(work) })
 	wg.Go(func() { d.keepShares(work) })
+	wg.Go(func() { d.watchShares(work) })
 	defer wg.Wait()
 	defer cancelWork()
 

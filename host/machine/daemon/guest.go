@@ -79,15 +79,18 @@ func (d *Daemon) askPoweroff(ctx context.Context) error {
 }
 
 // publish holds the engine's publish stream, and opens it again when the engine was restarted.
-func (d *Daemon) publish(ctx context.Context) {
+func (d *Daemon) publish(ctx context.Context) { d.hold(ctx, "publish", d.publishOnce) }
+
+// hold opens a stream again whenever it ended, until ctx ends.
+func (d *Daemon) hold(ctx context.Context, name string, once func(ctx context.Context, onReady func()) error) {
 	const least, most = 50 * time.Millisecond, 5 * time.Second
 	wait := least
 	for ctx.Err() == nil {
-		err := d.publishOnce(ctx, func() { wait = least })
+		err := once(ctx, func() { wait = least })
 		if ctx.Err() != nil {
 			return
 		}
-		d.log.Info("the publish stream ended", "error", err)
+		d.log.Info("a stream to the engine ended", "stream", name, "error", err)
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
