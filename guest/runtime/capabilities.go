@@ -78,3 +78,9 @@ func capabilitySets(caps []string, uid uint32) *specs.LinuxCapabilities {
 	}
 	return sets
 }
+
+// Grants tells whether a container's root holds a capability, by its full name.
+func Grants(hc *container.HostConfig, capability string) bool {
+	caps, err := capabilities(hc.Privileged, hc.CapAdd, hc.CapDrop)
+	return err == nil && slices.Contains(caps, capability)
+}

@@ -8,6 +8,20 @@ func userNet(script string) string {
 // pong waits in a container until Redis answers at $1.
 const pong = `'until exec 3<>/dev/tcp/$0/6379; do sleep 0.1; done 2>/dev/null; echo PING >&3; head -n 1 <&3'`
 
+// hears prints each datagram that it gets, until one says "end"; forges sends one in another's name, then that one.
+const (
+	hears = `import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(("", 9))
+while (d := s.recv(99)) != b"end": print(d.decode(), flush=True)
+print("end")`
+	forges = `import socket, struct
+a = socket.inet_aton
+p = struct.pack("!HHHH", 9, 9, 14, 0) + b"forged"
+s = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+s.sendto(struct.pack("!BBHHHBBH4s4s", 69, 0, 20 + len(p), 0, 0, 64, 17, 0, a("10.213.9.99"), a("10.213.9.7")) + p, ("10.213.9.7", 0))
+socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"end", ("10.213.9.7", 9))`
+)
+
 // userNetworkRows are about user-defined networks.
 var userNetworkRows = []row{
 	{name: "user network: by name", script: userNet(`naru network create $N >/dev/null; naru run -d --name $N --network $N --network-alias db $IMG redis-server --protected-mode no >/dev/null
@@ -18,6 +32,9 @@ for name in $N db $N.$N; do naru run --rm --network $N $IMG bash -c ` + pong + `
 IP=$(naru inspect -f '{{(index .NetworkSettings.Networks "'$N'").IPAddress}}' $N)
 for net in ${N}b bridge; do naru run --rm --network $net $IMG timeout 1 bash -c 'exec 3<>/dev/tcp/$0/6379' $IP 2>/dev/null; echo $?; done; naru run --rm --network $N $IMG bash -c ` + pong + ` $IP`),
 		stdout: "124\n124\n+PONG\r\n"},
+	{name: "user network: nobody poses as another", script: userNet(`naru network create --subnet 10.213.9.0/24 $N >/dev/null
+for cap in KILL NET_ADMIN; do naru run -d --name $N --network $N --ip 10.213.9.7 $IMG python3 -c '` + hears + `' >/dev/null
+naru run --rm --network $N --cap-add $cap $IMG python3 -c '` + forges + `'; naru wait $N >/dev/null; naru logs $N; naru rm $N >/dev/null; done`), stdout: "end\nforged\nend\n"},
 	{name: "user network: internal", script: userNet(`naru network create --internal $N >/dev/null; naru run --rm --network $N $IMG sh -c 'cut -f 1-3 /proc/net/route | grep -c "	00000000	"; getent hosts example.test || echo none'`), stdout: "0\nnone\n"},
 	{name: "user network: subnet, address, MAC", script: userNet(`naru network create --subnet 10.213.9.0/24 --gateway 10.213.9.254 $N >/dev/null
 naru run --rm --network name=$N,ip=10.213.9.7,mac-address=02:00:00:00:00:09 $IMG sh -c 'tail -n 1 /etc/hosts | cut -f 1; cat /sys/class/net/eth0/address; cut -f 1-3 /proc/net/route | grep "	00000000	"'`),

@@ -75,7 +75,7 @@ func (m *Manager) networkRequest(c *Container, join string) network.Request {
 	return network.Request{
 		ContainerID: c.ID, Name: name, Hostname: c.hostname(), Mode: networkMode(c),
 		Settings: endpoints, Ports: published(c.Config, c.HostConfig), JoinPath: join,
-		DNS: c.HostConfig.DNS, DNSOptions: c.HostConfig.DNSOptions,
+		NetAdmin: runtime.Grants(c.HostConfig, "CAP_NET_ADMIN"), DNS: c.HostConfig.DNS, DNSOptions: c.HostConfig.DNSOptions,
 	}
 }
 

@@ -36,7 +36,7 @@ func (m *Manager) Attach(ctx context.Context, req Request) (*Sandbox, error) {
 	}
 	defer m.letGo(list)
 	b := &box{id: req.ContainerID, boxRecord: boxRecord{
-		Name: req.Name, Hostname: req.Hostname, Wishes: req.Ports, Servers: req.DNS, DotsSet: dotsSet(req.DNSOptions),
+		Name: req.Name, Hostname: req.Hostname, Wishes: req.Ports, Servers: req.DNS, DotsSet: dotsSet(req.DNSOptions), Unguarded: req.NetAdmin,
 	}}
 	err = m.furnishBox(ctx, b, list)
 	if err == nil {
@@ -158,6 +158,9 @@ func (m *Manager) takeSpace(ctx context.Context, b *box, list []want) ([]want, e
 		if ep.Addr.IsValid() {
 			ep.Inside, b.Gateway = "eth0", ep.NetworkID
 			ep.MAC = network.HardwareAddr(macFor(ep.Addr))
+			if b.Unguarded {
+				return list[1:], m.posts.dismiss(ep.Link)
+			}
 		}
 		return list[1:], nil
 	}
@@ -212,7 +215,7 @@ func (m *Manager) connectAll(b *box, list, rest []want) error {
 	}
 	return m.inside(b.Pin, func(h *netlink.Handle) error {
 		if special {
-			if err := m.adjust(first[0].n, b.Endpoints[0], h); err != nil {
+			if err := errors.Join(m.adjust(first[0].n, b.Endpoints[0], h), m.watchOver(b, first[0].n, b.Endpoints[0])); err != nil {
 				return err
 			}
 		}
@@ -277,7 +280,18 @@ func (m *Manager) connect(b *box, w want, h *netlink.Handle) (err error) {
 		return err
 	}
 	ep.Inside = b.freeInterface(w)
-	return m.plug(w.n, ep, h)
+	if err := m.plug(w.n, ep, h); err != nil {
+		return err
+	}
+	return m.watchOver(b, w.n, ep)
+}
+
+// watchOver lets an endpoint send from its own addresses only.
+func (m *Manager) watchOver(b *box, n *netEntry, ep *endpoint) error {
+	if b.Unguarded || !n.antiSpoofing {
+		return m.posts.dismiss(ep.Link)
+	}
+	return m.posts.admit(ep.Link, postOf(n, ep))
 }
 
 // assign takes the endpoint's addresses and MAC.
@@ -452,6 +466,13 @@ func (m *Manager) release(ep *endpoint) {
 	m.mu.Unlock()
 	if n == nil {
 		return
+	}
+	if ep.Link != "" {
+		m.drops.Go(func() {
+			if err := m.posts.dismiss(ep.Link); err != nil {
+				m.opts.Log.Warn("network: a link that is gone is still watched", "link", ep.Link, "error", err)
+			}
+		})
 	}
 	if ep.Addr.IsValid() {
 		if ep.Settings != nil && len(ep.Settings.MacAddress) > 0 {

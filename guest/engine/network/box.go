@@ -23,6 +23,9 @@ type boxRecord struct {
 	Gateway   string     `json:",omitempty"` // ID of the network that is the way out, "" for none
 	Gateway6  string     `json:",omitempty"`
 
+	// Unguarded is a container that may send from any address: it holds CAP_NET_ADMIN.
+	Unguarded bool `json:",omitempty"`
+
 	DNS     resolver.Ports `json:",omitzero"`  // of its name server, zero for none
 	Servers []netip.Addr   `json:",omitempty"` // that the user wants asked for other names
 	DotsSet bool           `json:",omitempty"` // the option ndots is set, by the user or on the host

@@ -20,6 +20,8 @@ type Request struct {
 	DNS      []netip.Addr    // name servers of the user's, for names that no container has; nil for the host's
 	// DNSOptions are those of resolv.conf that the user wants.
 	DNSOptions []string
+	// NetAdmin says that the container holds CAP_NET_ADMIN, and so may have addresses that nobody gave it.
+	NetAdmin bool
 	// JoinPath is the network namespace of the other container in mode "container:<id>".
 	JoinPath string
 }

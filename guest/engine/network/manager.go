@@ -53,6 +53,7 @@ type Manager struct {
 	host  *hostNS
 	table *table
 	guard *guard // holds while the table is gone
+	posts *sentry
 	ports *portTable
 	pub   *Publisher // nil in direct mode
 
@@ -95,7 +96,7 @@ func Open(ctx context.Context, opts Options) (*Manager, error) {
 	if err := os.MkdirAll(m.pins, 0o700); err != nil {
 		return nil, err
 	}
-	m.table = newTable(opts.Name, m.guard.bit)
+	m.table, m.posts = newTable(opts.Name, m.guard.bit), newSentry(opts.Name, opts.Log)
 	var err error
 	if m.host, err = openHostNS(opts.NewNS); err != nil {
 		return nil, err
@@ -238,6 +239,7 @@ func (m *Manager) Close() error {
 	m.drops.Wait()
 	m.ports.releaseAll()
 	m.table.close()
+	m.posts.close()
 	m.host.close()
 	return nil
 }
@@ -255,7 +257,7 @@ func (m *Manager) Teardown(ctx context.Context) error {
 		delete(m.boxes, id)
 	}
 	m.mu.Unlock()
-	errs = append(errs, m.Close(), m.table.remove(), m.guard.remove())
+	errs = append(errs, m.Close(), m.table.remove(), m.posts.remove(), m.guard.remove())
 	for _, n := range m.sorted() {
 		if n.Driver == driverBridge && n.index != 0 && !n.Borrowed {
 			errs = append(errs, removeBridge(n.Device))

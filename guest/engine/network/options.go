@@ -20,6 +20,7 @@ const (
 	optMode6   = "com.docker.network.bridge.gateway_mode_ipv6"
 	optMTU     = "com.docker.network.driver.mtu"
 	optPrefix  = "com.docker.network.container_iface_prefix"
+	optSpoof   = "naru.network.bridge.anti_spoofing"
 	optIPv4    = "com.docker.network.enable_ipv4"
 	optIPv6    = "com.docker.network.enable_ipv6"
 )
@@ -32,11 +33,13 @@ type bridgeOptions struct {
 	hostIP netip.Addr // where ports are published when nothing else is said
 	mtu    int        // 0 for the default
 	prefix string     // of the interfaces' names inside
+
+	antiSpoofing bool // containers send from their own addresses only
 }
 
 // parseBridgeOptions reads the options; what Docker's bridge driver does not know it takes without a word, as Docker.
 func parseBridgeOptions(options map[string]string) (bridgeOptions, error) {
-	o := bridgeOptions{icc: true, masq: true, prefix: "eth"}
+	o := bridgeOptions{icc: true, masq: true, prefix: "eth", antiSpoofing: true}
 	for name, value := range options {
 		if err := o.set(name, value); err != nil {
 			return o, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("failed to parse %s value: %s (%s)", name, value, err))
@@ -52,6 +55,8 @@ func (o *bridgeOptions) set(name, value string) (err error) {
 		o.name = value
 	case optICC:
 		o.icc, err = strconv.ParseBool(value)
+	case optSpoof:
+		o.antiSpoofing, err = strconv.ParseBool(value)
 	case optMasq:
 		o.masq, err = strconv.ParseBool(value)
 	case optHostIP4:

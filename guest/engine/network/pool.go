@@ -113,6 +113,7 @@ func (m *Manager) startPool(n *netEntry) {
 	discard := func(s *space) {
 		m.drop(s.Pin)
 		if s.Addr.IsValid() {
+			_ = m.posts.dismiss(s.Link) // the next engine's table begins empty
 			n.ipam4.release(s.Addr)
 		}
 	}
@@ -197,6 +198,9 @@ func (m *Manager) newBridged(n *netEntry) (*space, error) {
 				return err
 			}
 			s.Link = ep.Link
+			if err := m.posts.admit(ep.Link, postOf(n, ep)); err != nil {
+				return err
+			}
 			return setDefaultRoute(inside, ep.Inside, n.V4.Gateway)
 		})
 	})

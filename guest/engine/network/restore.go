@@ -62,7 +62,7 @@ func (m *Manager) takeOverAll(running []string) error {
 	if m.pub != nil {
 		list = nil // the host listens, and dials the container's address itself
 	}
-	if err := errors.Join(m.table.sync(m.sorted(), list), m.guard.sync(m.sorted())); err != nil {
+	if err := errors.Join(m.table.sync(m.sorted(), list), m.posts.sync(), m.guard.sync(m.sorted())); err != nil {
 		return err
 	}
 	if where := m.table.foreignDrop(); where != "" {
@@ -105,6 +105,9 @@ func (m *Manager) takeOver(b *box) {
 		if n == nil {
 			log.Warn("network: a running container's network is gone", "network", ep.NetworkID)
 			continue
+		}
+		if ep.Link != "" && !b.Unguarded && n.antiSpoofing {
+			m.posts.posts[ep.Link] = postOf(n, ep) // takeOverAll writes the table
 		}
 		for _, a := range []struct {
 			addr netip.Addr

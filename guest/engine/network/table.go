@@ -3,9 +3,7 @@ package network
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"net/netip"
-	"sync"
 
 	"github.com/google/nftables"
 	"github.com/google/nftables/binaryutil"
@@ -29,52 +27,13 @@ import (
 // Publishing a port is one element, and a network a few: no rule is ever added. A host whose own forward chain drops
 // (Docker's does) still drops: a packet must pass every table.
 type table struct {
-	name string
+	nft
 	mark uint32 // of packets that may be forwarded into a network
 
-	// mu guards what follows. The socket stays open: closing one waits for the kernel to free what was deleted, 7 ms.
-	mu    sync.Mutex
-	conn  *nftables.Conn // nil until needed, and after a failure
-	rules int            // that the table has when it is whole
+	rules int // that the table has when it is whole; guarded by nft's mu
 }
 
-// transact queues changes and makes them, all or none.
-func (t *table) transact(queue func(c *nftables.Conn) error) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.conn == nil {
-		c, err := nftables.New(nftables.AsLasting())
-		if err != nil {
-			return err
-		}
-		t.conn = c
-	}
-	err := queue(t.conn)
-	if err == nil {
-		err = t.conn.Flush()
-	}
-	if err != nil {
-		t.closeLocked()
-		return fmt.Errorf("change nftables table %s: %w", t.name, err)
-	}
-	return nil
-}
-
-// close gives the socket back; the table can still be used.
-func (t *table) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.closeLocked()
-}
-
-func (t *table) closeLocked() {
-	if t.conn != nil {
-		_ = t.conn.CloseLasting()
-		t.conn = nil
-	}
-}
-
-func newTable(name string, mark uint32) *table { return &table{name: name, mark: mark} }
+func newTable(name string, mark uint32) *table { return &table{nft: nft{name: name}, mark: mark} }
 
 func (t *table) ref() *nftables.Table {
 	return &nftables.Table{Family: nftables.TableFamilyINet, Name: t.name}
@@ -229,28 +188,10 @@ func addSet(c *nftables.Conn, set *nftables.Set, list []nftables.SetElement) err
 
 // whole reports whether the table has all of its rules.
 func (t *table) whole() (bool, error) {
-	c, err := nftables.New()
-	if err != nil {
-		return false, err
-	}
-	chains, err := c.ListChainsOfTableFamily(nftables.TableFamilyINet)
-	if err != nil {
-		return false, err
-	}
-	count := 0
-	for _, ch := range chains {
-		if ch.Table.Name != t.name {
-			continue
-		}
-		rules, err := c.GetRules(t.ref(), ch)
-		if err != nil && !errors.Is(err, unix.ENOENT) {
-			return false, err
-		}
-		count += len(rules)
-	}
+	have, err := countRules(t.ref())
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return count == t.rules, nil
+	return have == t.rules, err
 }
 
 // addNetwork makes a network known. Idempotent.

@@ -54,11 +54,14 @@ func removes(messages []netlink.Message) bool {
 // mendTable looks whether the table is whole, and else writes it anew.
 func (m *Manager) mendTable() error {
 	whole, err := m.table.whole()
+	if err == nil && whole {
+		whole, err = m.posts.whole()
+	}
 	if err != nil || whole {
 		return err
 	}
 	begin := time.Now()
-	if err := m.rebuild(); err != nil {
+	if err := errors.Join(m.rebuild(), m.posts.sync()); err != nil {
 		return err
 	}
 	m.opts.Log.Warn("network: somebody removed nftables rules of ours, they are written anew", "table", m.opts.Name, "took", time.Since(begin))
