@@ -51,10 +51,8 @@ func (c Crun) Cleanup(id, cgroupPath string) error {
 			errs = append(errs, err)
 		}
 	}
-	if hidden() != "" {
-		if err := os.RemoveAll(filepath.Join(hidden(), cgroupPath)); err != nil {
-			errs = append(errs, err)
-		}
+	if err := RemoveHidden(cgroupPath); err != nil {
+		errs = append(errs, err)
 	}
 	if err := os.RemoveAll(filepath.Join(c.Root, id)); err != nil {
 		errs = append(errs, err)
@@ -138,6 +136,14 @@ var hidden = sync.OnceValue(func() string {
 	}
 	return unified
 })
+
+// RemoveHidden removes the folder that crun has made for a cgroup below hidden, and that it leaves there.
+func RemoveHidden(cgroupPath string) error {
+	if hidden() == "" || cgroupPath == "" {
+		return nil
+	}
+	return os.RemoveAll(filepath.Join(hidden(), cgroupPath))
+}
 
 // cgroupMount is a mounted hierarchy: the one of v2, or one of the controllers of v1.
 type cgroupMount struct{ path, options string }

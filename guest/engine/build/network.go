@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,6 +16,7 @@ import (
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
 	"naru/guest/engine/network"
+	"naru/guest/runtime"
 )
 
 // bridge gives a step the network that a container has by default.
@@ -65,12 +67,21 @@ func (g guarded) New(ctx context.Context, hostname string, o buildnetwork.Namesp
 	if err != nil {
 		return nil, err
 	}
-	return guardedNamespace{n}, nil
+	return &guardedNamespace{Namespace: n}, nil
 }
 
-type guardedNamespace struct{ buildnetwork.Namespace }
+type guardedNamespace struct {
+	buildnetwork.Namespace
+	cgroup string // of the step; "" until Set
+}
 
-func (g guardedNamespace) Set(s *specs.Spec) (err error) {
+// Close is called when the step's container is gone.
+func (g *guardedNamespace) Close() error {
+	return errors.Join(g.Namespace.Close(), runtime.RemoveHidden(g.cgroup))
+}
+
+func (g *guardedNamespace) Set(s *specs.Spec) (err error) {
+	g.cgroup = s.Linux.CgroupsPath
 	if err := g.Namespace.Set(s); err != nil {
 		return err
 	}
