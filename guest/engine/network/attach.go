@@ -463,6 +463,9 @@ func (m *Manager) dismantle(ctx context.Context, b *box) error {
 func (m *Manager) release(ep *endpoint) {
 	m.mu.Lock()
 	n := m.nets[ep.NetworkID]
+	if n != nil {
+		n.shards.leave(ep.Link)
+	}
 	m.mu.Unlock()
 	if n == nil {
 		return

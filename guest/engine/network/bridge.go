@@ -46,8 +46,11 @@ func (m *Manager) bringUp(n *netEntry) error {
 	if n.V6 != nil {
 		n.ipam6 = newIPAM(n.V6)
 	}
-	ready := m.restored
+	err, ready := n.findShards(), m.restored
 	m.mu.Unlock()
+	if err != nil {
+		return err
+	}
 	if err := m.enableForwarding(n); err != nil {
 		return err
 	}

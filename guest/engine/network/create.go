@@ -96,7 +96,7 @@ func (m *Manager) realize(n *netEntry) error {
 func (m *Manager) unmake(n *netEntry) error {
 	var err error
 	if n.Driver == driverBridge && !n.ConfigOnly {
-		err = errors.Join(m.table.removeNetwork(n), m.guard.drop(n))
+		err = errors.Join(m.table.removeNetwork(n), m.guard.drop(n), removeShards(n))
 		if !n.Borrowed {
 			err = errors.Join(err, removeBridge(n.Device))
 		}

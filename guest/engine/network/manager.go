@@ -259,8 +259,11 @@ func (m *Manager) Teardown(ctx context.Context) error {
 	m.mu.Unlock()
 	errs = append(errs, m.Close(), m.table.remove(), m.posts.remove(), m.guard.remove())
 	for _, n := range m.sorted() {
-		if n.Driver == driverBridge && n.index != 0 && !n.Borrowed {
-			errs = append(errs, removeBridge(n.Device))
+		if n.Driver == driverBridge && n.index != 0 {
+			errs = append(errs, removeShards(n))
+			if !n.Borrowed {
+				errs = append(errs, removeBridge(n.Device))
+			}
 		}
 	}
 	if err := errors.Join(m.dropLeaked(nil), os.Remove(m.pins)); !errors.Is(err, os.ErrNotExist) {

@@ -3,10 +3,12 @@ package network
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -66,11 +68,13 @@ type netRecord struct {
 type netEntry struct {
 	netRecord
 	bridgeOptions
-	index        int   // driver bridge: the bridge's interface index, 0 while it is not up
-	ipam4, ipam6 *ipam // nil where the network has no such addresses, or is not up
-	pool         *pool // ready namespaces: the default bridge's and those of none; set by Restore
-	holds        int   // containers on their way in; guarded by the Manager's mu
-	going        bool  // on its way out; guarded by the Manager's mu
+	index        int        // driver bridge: the bridge's interface index, 0 while it is not up
+	ipam4, ipam6 *ipam      // nil where the network has no such addresses, or is not up
+	shards       shards     // driver bridge: all of its bridges; guarded by the Manager's mu
+	growing      sync.Mutex // held while a bridge is added
+	pool         *pool      // ready namespaces: the default bridge's and those of none; set by Restore
+	holds        int        // containers on their way in; guarded by the Manager's mu
+	going        bool       // on its way out; guarded by the Manager's mu
 }
 
 // predefined are the networks that always exist.
@@ -123,7 +127,7 @@ func (m *Manager) loadNetworks() error {
 // removeUnfinished clears what an earlier engine was making or removing when it was killed.
 func (m *Manager) removeUnfinished(n *netEntry) error {
 	if n.Driver == driverBridge && n.Device != "" && !n.Borrowed {
-		if err := removeBridge(n.Device); err != nil {
+		if err := errors.Join(removeShards(n), removeBridge(n.Device)); err != nil {
 			m.opts.Log.Warn("network: bridge of an unfinished network is left behind", "bridge", n.Device, "error", err)
 		}
 	}

@@ -198,13 +198,10 @@ func dropDefaultRoute(inside *netlink.Handle, family int) error {
 	return nil
 }
 
-// joinBridge puts the host's side of a pair on the bridge and brings it up.
+// joinBridge puts the host's side of a pair on a bridge of the network and brings it up.
 func (m *Manager) joinBridge(n *netEntry, link netlink.Link) error {
-	if err := m.host.handle.LinkSetMasterByIndex(link, n.index); err != nil {
-		if errors.Is(err, unix.EXFULL) {
-			return fmt.Errorf("join bridge %s: %w: the kernel lets a bridge have 1023 containers; use one more network", n.Device, err)
-		}
-		return fmt.Errorf("join bridge %s: %w", n.Device, err)
+	if err := m.master(n, link); err != nil {
+		return err
 	}
 	// Frames may leave by the port they came from: with br_netfilter a container reaches its own published port so.
 	if err := m.host.handle.LinkSetHairpin(link, true); err != nil {

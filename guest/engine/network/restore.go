@@ -143,8 +143,13 @@ func (m *Manager) cleanLinks(keep map[string]bool) {
 	}
 	bridges := map[int]bool{}
 	for _, n := range m.nets {
-		if n.index != 0 && !n.Borrowed {
-			bridges[n.index] = true
+		for i, index := range n.shards.index {
+			if i > 0 {
+				keep[shardName("t", n, i)], keep[shardName("u", n, i)] = true, true
+			}
+			if i > 0 || !n.Borrowed {
+				bridges[index] = true
+			}
 		}
 	}
 	for _, l := range links {
@@ -168,7 +173,7 @@ func (m *Manager) repair(ctx context.Context, b *box) error {
 			continue
 		}
 		link, err := netlink.LinkByName(ep.Link)
-		if err == nil && link.Attrs().MasterIndex != n.index {
+		if err == nil && !m.member(n, link) {
 			err = m.joinBridge(n, link)
 		}
 		errs = append(errs, err)
@@ -185,4 +190,15 @@ func (m *Manager) repair(ctx context.Context, b *box) error {
 	}
 	_, installed := m.install(next)
 	return errors.Join(append(errs, err, installed)...)
+}
+
+// member books the place of a link that is on one of the network's bridges already.
+func (m *Manager) member(n *netEntry, link netlink.Link) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	i := n.shards.of(link.Attrs().MasterIndex)
+	if i >= 0 {
+		n.shards.ports[link.Attrs().Name] = i
+	}
+	return i >= 0
 }
