@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -73,7 +74,71 @@ func mountData(s *System) error {
 		}
 	}
 	// No discard option: it would make every delete wait for the host. Space goes back by FITRIM when idle.
-	return mount{dev, s.Root, "ext4", unix.MS_NOATIME, nil}.mount()
+	if err := (mount{dev, s.Root, "ext4", unix.MS_NOATIME, nil}).mount(); err != nil {
+		return err
+	}
+	return grow(dev, s.Root)
+}
+
+// resizeFS is EXT4_IOC_RESIZE_FS of linux/fs/ext4/ext4.h: _IOW('f', 16, __u64), the new number of blocks.
+const resizeFS = 0x40086610
+
+// grow lets the file system on dev, mounted on dir, take all of a disk that has become larger. The kernel moves nothing,
+// it only adds groups, each in a transaction: a crash in the middle leaves a file system that is whole, and the next boot goes on.
+func grow(dev, dir string) error {
+	size, err := deviceSize(dev)
+	if err != nil {
+		return err
+	}
+	have, block, err := fileSystemSize(dev)
+	if err != nil {
+		return err
+	}
+	const group = 128 << 20 // a last group that is too small is left out by mke2fs, so this much may be over
+	if size < have+group {
+		return nil
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	blocks := size / block
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, d.Fd(), resizeFS, uintptr(unsafe.Pointer(&blocks))); errno != 0 {
+		return fmt.Errorf("grow the data disk from %d to %d bytes: %w", have, size, errno)
+	}
+	return nil
+}
+
+// deviceSize is a disk's size in bytes.
+func deviceSize(dev string) (uint64, error) {
+	f, err := os.Open(dev)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return 0, fmt.Errorf("measure %s: %w", dev, err)
+	}
+	return uint64(size), nil
+}
+
+// fileSystemSize is the size of the ext4 on dev and of its blocks, in bytes, by its superblock: s_blocks_count_lo at 4,
+// s_log_block_size at 24, s_blocks_count_hi at 336.
+func fileSystemSize(dev string) (size, block uint64, err error) {
+	f, err := os.Open(dev)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer f.Close()
+	super := make([]byte, 1024)
+	if _, err := f.ReadAt(super, 1024); err != nil {
+		return 0, 0, fmt.Errorf("read %s: %w", dev, err)
+	}
+	blocks := uint64(binary.LittleEndian.Uint32(super[4:])) | uint64(binary.LittleEndian.Uint32(super[336:]))<<32
+	block = 1 << (10 + binary.LittleEndian.Uint32(super[24:])&15)
+	return blocks * block, block, nil
 }
 
 // States of a data disk.

@@ -210,6 +210,7 @@ func (k *keeper) keep(ctx context.Context, sink *sink) (err error) {
 		}
 		defer context.AfterFunc(ctx, func() { agent.Close() })()
 		serving.Go(func() { k.serveAgent(ctx, agent) })
+		serving.Go(func() { k.keepTrimmed(ctx) })
 	}
 	// listeners[0] is the API's socket.
 	k.engine = newEngine(k, listeners, sink)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"naru/guest/api"
 	"naru/platform/paths"
@@ -56,7 +57,8 @@ func LoadSettings(home paths.Home) (*Settings, error) {
 	}
 	var s Settings
 	if err := json.Unmarshal(data, &s); err != nil {
-		return nil, fmt.Errorf("read the machine's settings: %s: %w", home.MachineSettings(), err)
+		return nil, fmt.Errorf("read the machine's settings: %s is damaged (%w); mend it, or remove it for the defaults: "+
+			"the machine's data is elsewhere", home.MachineSettings(), err)
 	}
 	if s.Version > SettingsVersion {
 		return nil, fmt.Errorf("%s is of a newer naru (version %d, this one knows %d)", home.MachineSettings(), s.Version, SettingsVersion)
@@ -123,6 +125,32 @@ func (s *Settings) AddShare(path string, readOnly bool) (changed bool, err error
 	}
 	s.Shares = append(s.Shares, Share{Path: path, ReadOnly: readOnly})
 	return true, nil
+}
+
+// RemoveShare takes a folder out of the shares.
+func (s *Settings) RemoveShare(path string) error {
+	i := slices.IndexFunc(s.Shares, func(sh Share) bool { return sh.Path == path })
+	if i < 0 {
+		return fmt.Errorf("share %s: there is no such share", path)
+	}
+	s.Shares = slices.Delete(s.Shares, i, i+1)
+	return nil
+}
+
+// CheckDisk refuses a size in bytes that is smaller than the data disk is: to cut it would cut the file system in it.
+func CheckDisk(home paths.Home, size uint64) error {
+	info, err := os.Stat(home.MachineData())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the data disk: %w", err)
+	}
+	if size < uint64(info.Size()) {
+		return fmt.Errorf("the data disk has %d bytes and cannot shrink to %d: its file takes of this host only what is in it; "+
+			"`naru machine reset` begins with a new one", info.Size(), size)
+	}
+	return nil
 }
 
 // Validate tells what of the settings cannot be.

@@ -30,6 +30,7 @@ var examples = map[string]string{
 	"load":              "naru load -i images.tar",
 	"machine logs":      "naru machine logs",
 	"machine reset":     "naru machine reset",
+	"machine set":       "naru machine set --cpus 4 --memory 4g --disk 200g --share ~/src",
 	"machine shell":     "naru machine shell",
 	"machine start":     "naru machine start --cpus 4 --memory 4g",
 	"machine status":    "naru machine status",

@@ -2,24 +2,20 @@ package cli
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 
-	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
 
 	"naru/cmd/naru/progress"
 	"naru/cmd/naru/terminal"
 	"naru/host/machine"
 	"naru/host/target"
-	"naru/platform/paths"
 )
 
 func (a *app) machineCommands() []*cobra.Command {
-	return []*cobra.Command{a.machineStartCommand(), a.machineStopCommand(), a.machineStatusCommand(),
+	return []*cobra.Command{a.machineStartCommand(), a.machineStopCommand(), a.machineSetCommand(), a.machineStatusCommand(),
 		a.machineShellCommand(), a.machineLogsCommand(), a.machineResetCommand()}
 }
 
@@ -28,42 +24,20 @@ func (a *app) steps(title string) *progress.Steps {
 	return progress.NewSteps(a.err, terminal.Is(a.err), title)
 }
 
-// machineSettings are the flags of `machine start`: they are stored and count from the next start on.
-type machineSettings struct {
-	cpus         int
-	memory, disk string
-	shares       []string
-	backend      string
-	engine       engineSettings
-}
-
 func (a *app) machineStartCommand() *cobra.Command {
 	var o machineSettings
 	cmd := &cobra.Command{
 		Use: "start [OPTIONS]", Short: "Start the VM and wait until its engine answers", Args: exactly(0),
 		Long: "Start the VM and wait until its engine answers. The options are stored and hold for later starts too.",
 	}
-	f := cmd.Flags()
-	f.IntVar(&o.cpus, "cpus", 0, "Number of CPUs")
-	f.StringVarP(&o.memory, "memory", "m", "", "The most memory it may use, e.g. 4g")
-	f.StringVar(&o.disk, "disk", "", "Size of the data disk, e.g. 200g; it can grow, never shrink")
-	f.StringArrayVar(&o.shares, "share", nil, "Folder to share at the same path, DIR[:ro]")
-	f.StringVar(&o.backend, "backend", "", "Hypervisor to use")
-	_ = f.MarkHidden("backend")
-	o.engine.add(f)
+	o.add(cmd.Flags())
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		home, err := a.home()
 		if err != nil {
 			return err
 		}
-		changed, err := o.store(home)
-		if err != nil {
+		if err := a.storeMachine(cmd, home, &o); err != nil {
 			return err
-		}
-		if changed {
-			if s, err := machine.GetStatus(cmd.Context(), home); err == nil && s.State == machine.StateRunning {
-				fmt.Fprintln(a.err, "naru: hint: the machine runs already; what was changed counts after naru machine stop")
-			}
 		}
 		steps := a.steps("starting the machine")
 		_, err = machine.Ensure(cmd.Context(), home, steps.Step)
@@ -75,53 +49,6 @@ func (a *app) machineStartCommand() *cobra.Command {
 		return nil
 	}
 	return cmd
-}
-
-// store writes what the user said into the machine's settings.
-func (o *machineSettings) store(home paths.Home) (changed bool, err error) {
-	s, err := machine.LoadSettings(home)
-	if err != nil {
-		return false, err
-	}
-	if o.cpus > 0 {
-		s.CPUs, changed = o.cpus, true
-	}
-	if o.backend != "" {
-		s.Backend, changed = o.backend, true
-	}
-	engineChanged, err := o.engine.apply(&s.Engine)
-	if err != nil {
-		return false, err
-	}
-	changed = changed || engineChanged
-	for _, size := range []struct {
-		flag, value string
-		field       *uint64
-	}{{"memory", o.memory, &s.Memory}, {"disk", o.disk, &s.Disk}} {
-		if size.value == "" {
-			continue
-		}
-		n, err := units.RAMInBytes(size.value)
-		if err != nil || n <= 0 {
-			return false, fmt.Errorf("invalid --%s: %q", size.flag, size.value)
-		}
-		*size.field, changed = uint64(n), true
-	}
-	for _, share := range o.shares {
-		dir, readOnly := strings.CutSuffix(share, ":ro")
-		if dir, err = filepath.Abs(dir); err != nil {
-			return false, err
-		}
-		added, err := s.AddShare(dir, readOnly)
-		if err != nil {
-			return false, err
-		}
-		changed = changed || added
-	}
-	if !changed {
-		return false, nil
-	}
-	return true, machine.SaveSettings(home, s)
 }
 
 func (a *app) machineStopCommand() *cobra.Command {
