@@ -158,7 +158,7 @@ func settings(o *engine.Options, config string) (token string, err error) {
 		if err != nil {
 			return "", err
 		}
-		o.Shares, o.HostSocket, token, s = doc.Shares, doc.Socket, doc.Token, doc.Engine
+		o.Shares, o.HostSocket, o.HostSockets, token, s = doc.Shares, doc.Socket, doc.Sockets, doc.Token, doc.Engine
 	} else if s, err = engine.LoadSettings(o.Root, o.Run); err != nil {
 		return "", err
 	}

@@ -103,6 +103,8 @@ type Config struct {
 	Shares   []Share   `json:"shares,omitempty"`
 	// Socket is the path on the host where the user reaches the engine; as the source of a bind it means the engine's own.
 	Socket string `json:"socket,omitempty"`
+	// Sockets are unix sockets of the host, outside the shares, that the user lets containers bind.
+	Sockets []string `json:"sockets,omitempty"`
 	// Engine is what the user set for the engine in the VM.
 	Engine EngineSettings `json:"engine,omitzero"`
 }
@@ -155,9 +157,17 @@ const PublishPath = "/naru/v1/publish"
 const (
 	OpListen = "listen" // listen for one published port
 	OpClose  = "close"  // stop listening for it
-	// OpDial connects to Target, a port of the host's loopback: a registry that the user named as localhost. The
-	// host refuses any other address. After its reply it brings the connection as a stream of KindDialed.
+	// OpDial connects to Target: a port of the host's loopback ("tcp:127.0.0.1:5000": a registry that the user named as
+	// localhost), a unix socket in a share or of the settings ("unix:/home/me/x.sock"), or the user's ssh-agent (TargetAgent).
+	// The host refuses anything else. After its reply it brings the connection as a stream of KindDialed.
 	OpDial = "dial"
+)
+
+// TargetAgent is OpDial's word for the user's ssh-agent, and AgentSocket the source of a bind that gives it to a container, as
+// in Docker Desktop.
+const (
+	TargetAgent = "ssh-agent"
+	AgentSocket = "/run/host-services/ssh-auth.sock"
 )
 
 // PublishRequest asks the host for one thing.

@@ -22,6 +22,7 @@ import (
 	"naru/guest/engine/image"
 	"naru/guest/engine/journal"
 	"naru/guest/engine/network"
+	"naru/guest/engine/relay"
 	"naru/guest/engine/userns"
 	"naru/guest/engine/volume"
 	"naru/guest/keeper/keeperapi"
@@ -38,6 +39,8 @@ type Options struct {
 	Crun     string // path of crun
 	InitPath string // static init for --init; "" for none
 	Shares   []api.Share
+	// HostSockets are unix sockets of the host that may be bound, beside those in the shares.
+	HostSockets []string
 	// LogConfig is what container.DefaultLog made of the settings; zero is json-file without options.
 	LogConfig containertypes.LogConfig
 	Remap     *runtime.IDMap // user namespaces for containers by default; nil for none
@@ -58,6 +61,7 @@ type Engine struct {
 	Volumes    *volume.Manager
 	Containers *container.Manager
 	Builds     *build.Builder
+	relays     *relay.Relays // nil in direct mode
 	Programs   facts.Programs
 	ID         string // of this installation, for as long as its data lives
 	Started    time.Time
@@ -110,7 +114,7 @@ func (e *Engine) openParts(ctx context.Context) (err error) {
 			return e.Networks.Publisher().Dial(ctx, addr)
 		}
 	}
-	e.Volumes, err = volume.Open(volume.Options{
+	volumes := volume.Options{
 		Root: e.Root, Run: e.Run, Store: e.Journal, Events: e.Events, Log: e.Log, Shares: e.Shares, Mode: e.Mode,
 		Socket: e.Socket, SocketNames: socketNames(e.HostSocket),
 		Container: e.Containers.ResolveID, Running: e.Containers.Running,
@@ -122,8 +126,17 @@ func (e *Engine) openParts(ctx context.Context) (err error) {
 			return img.ID, nil
 		},
 		ImageLayers: func(ctx context.Context, id string) ([]string, error) { return e.Images.Layers(ctx, id) },
-	})
-	if err != nil {
+	}
+	if e.Mode == api.ModeMachine {
+		dial := func(ctx context.Context, target string) (net.Conn, error) {
+			return e.Networks.Publisher().DialTarget(ctx, target)
+		}
+		if e.relays, err = relay.New(filepath.Join(e.Run, "sockets"), dial, e.Log); err != nil {
+			return err
+		}
+		volumes.HostSocket, volumes.HostSockets = e.relays.Socket, e.HostSockets
+	}
+	if e.Volumes, err = volume.Open(volumes); err != nil {
 		return err
 	}
 	e.Images, err = image.Open(ctx, images) // its collector asks containers and volumes what is in use
@@ -191,6 +204,9 @@ func (e *Engine) Close(ctx context.Context) error {
 
 func (e *Engine) close() error {
 	var errs []error
+	if e.relays != nil {
+		errs = append(errs, e.relays.Close())
+	}
 	if e.Images != nil {
 		errs = append(errs, e.Images.Close())
 	}

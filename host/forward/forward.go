@@ -22,6 +22,7 @@ import (
 
 	"naru/guest/api"
 	"naru/host/proxy"
+	"naru/host/relay"
 )
 
 // adoptTime is how long a listener without an engine that wants it stays, once an engine is back.
@@ -39,8 +40,9 @@ type Port struct {
 
 // Forwarder holds the listeners of one machine. Its methods are safe for concurrent use.
 type Forwarder struct {
-	log   *slog.Logger
-	guest Guest
+	log     *slog.Logger
+	guest   Guest
+	sockets *relay.Sockets
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -65,8 +67,8 @@ type port struct {
 }
 
 // New makes a forwarder that listens nowhere yet. The caller closes it.
-func New(log *slog.Logger, guest Guest) *Forwarder {
-	f := &Forwarder{log: log, guest: guest, ports: map[at]*port{}}
+func New(log *slog.Logger, guest Guest, sockets *relay.Sockets) *Forwarder {
+	f := &Forwarder{log: log, guest: guest, sockets: sockets, ports: map[at]*port{}}
 	f.ctx, f.cancel = context.WithCancel(context.Background())
 	return f
 }
@@ -258,6 +260,9 @@ func (f *Forwarder) serve(c net.Conn, target string) {
 // dial serves api.OpDial: it connects to a port of the host's own loopback, and only there. The caller brings the
 // connection to the engine.
 func (f *Forwarder) dial(ctx context.Context, target string) (net.Conn, error) {
+	if relay.Takes(target) && f.sockets != nil {
+		return f.sockets.Dial(ctx, target)
+	}
 	addr, ok := strings.CutPrefix(target, "tcp:")
 	host, port, err := net.SplitHostPort(addr)
 	if !ok || err != nil {

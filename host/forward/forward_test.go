@@ -84,7 +84,7 @@ func guest(t *testing.T) Guest {
 }
 
 func newForwarder(t *testing.T) *Forwarder {
-	f := New(slog.New(slog.DiscardHandler), guest(t))
+	f := New(slog.New(slog.DiscardHandler), guest(t), nil)
 	t.Cleanup(f.Close)
 	return f
 }

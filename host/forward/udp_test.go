@@ -21,7 +21,7 @@ func TestUDP(t *testing.T) {
 		ours, theirs := net.Pipe()
 		clients <- theirs
 		return ours, nil
-	})
+	}, nil)
 	defer f.Close()
 	e := connect(t, f)
 	for _, host := range []string{"127.0.0.1", "::1"} {

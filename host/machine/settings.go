@@ -26,6 +26,8 @@ type Settings struct {
 	Disk    uint64  `json:"disk,omitempty"`   // bytes; the data disk can grow, never shrink
 	Shares  []Share `json:"shares"`
 	Backend string  `json:"backend,omitempty"` // "qemu"; empty for the best one here
+	// Sockets are unix sockets of the host that containers may bind although they are in no share.
+	Sockets []string `json:"sockets,omitempty"`
 
 	Engine api.EngineSettings `json:"engine,omitzero"`
 }
@@ -153,6 +155,21 @@ func CheckDisk(home paths.Home, size uint64) error {
 	return nil
 }
 
+// AddSocket adds a unix socket that containers may bind. It need not be there now. It returns false when it was added before.
+func (s *Settings) AddSocket(path string) (changed bool, err error) {
+	if path, err = filepath.Abs(path); err != nil {
+		return false, err
+	}
+	if info, err := os.Stat(path); err == nil && info.Mode().Type() != fs.ModeSocket {
+		return false, fmt.Errorf("socket %s: it is no unix socket", path)
+	}
+	if slices.Contains(s.Sockets, path) {
+		return false, nil
+	}
+	s.Sockets = append(s.Sockets, path)
+	return true, nil
+}
+
 // Validate tells what of the settings cannot be.
 func (s *Settings) Validate() error {
 	switch {
@@ -166,6 +183,11 @@ func (s *Settings) Validate() error {
 	for _, sh := range s.Shares {
 		if err := checkShare(sh.Path); err != nil {
 			return err
+		}
+	}
+	for _, path := range s.Sockets {
+		if !filepath.IsAbs(path) || filepath.Clean(path) != path {
+			return fmt.Errorf("machine settings: socket %q: not a clean absolute path", path)
 		}
 	}
 	return nil

@@ -14,6 +14,7 @@ import (
 	"naru/host/client"
 	"naru/host/direct"
 	"naru/host/machine"
+	"naru/host/relay"
 	"naru/platform/ipc"
 	"naru/platform/paths"
 )
@@ -98,6 +99,7 @@ func (t Target) Dialer(start bool, progress func(step string)) (client.Dialer, e
 			return direct.Ensure(ctx, t.home)
 		}), nil
 	case Machine:
+		relay.NoteAgent(t.home.MachineAgent())
 		return t.starting(t.home.MachineSocket(), start, func(ctx context.Context) error {
 			_, err := machine.Ensure(ctx, t.home, progress)
 			return err

@@ -68,6 +68,9 @@ func (h Home) DirectSocket() string { return h.join("docker.sock") }
 // Engine is the direct engine's root folder.
 func (h Home) Engine() string { return h.join("engine") }
 
+// MachineAgent is a link to the ssh-agent of the terminal in which the CLI was used last.
+func (h Home) MachineAgent() string { return h.join("machine", "ssh-agent") }
+
 // KeeperLock is the lock that naru-keeper holds for as long as it lives.
 func (h Home) KeeperLock() string { return h.join("engine", "keeper.lock") }
 

@@ -197,6 +197,7 @@ func messageHint(message string) string {
 		return "naru rm -f stops it first"
 	case has("is not shared with the machine"):
 		_, dir, _ := strings.Cut(message, "machine: ")
+		dir, _, _ = strings.Cut(dir, " (shared: ")
 		return "naru machine stop && naru machine start --share " + cmp.Or(strings.TrimSpace(dir), "DIR")
 	case has("No such container"):
 		return "naru ps -a lists all containers"

@@ -19,6 +19,7 @@ type machineSettings struct {
 	cpus            int
 	memory, disk    string
 	shares, unshare []string
+	sockets         []string
 	backend         string
 	engine          engineSettings
 }
@@ -28,6 +29,7 @@ func (o *machineSettings) add(f *pflag.FlagSet) {
 	f.StringVarP(&o.memory, "memory", "m", "", "The most memory it may use, e.g. 4g")
 	f.StringVar(&o.disk, "disk", "", "Size of the data disk, e.g. 200g; it can grow, never shrink")
 	f.StringArrayVar(&o.shares, "share", nil, "Folder to share at the same path, DIR[:ro]")
+	f.StringArrayVar(&o.sockets, "socket", nil, "Unix socket of the host that containers may bind, outside the shared folders")
 	f.StringVar(&o.backend, "backend", "", "Hypervisor to use")
 	_ = f.MarkHidden("backend")
 	o.engine.add(f)
@@ -143,6 +145,13 @@ func (o *machineSettings) folders(s *machine.Settings) (changed bool, err error)
 			return false, err
 		}
 		changed = true
+	}
+	for _, socket := range o.sockets {
+		added, err := s.AddSocket(socket)
+		if err != nil {
+			return false, err
+		}
+		changed = changed || added
 	}
 	return changed, nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 
 	"github.com/containerd/errdefs"
 
@@ -14,6 +15,12 @@ import (
 // Dial connects to a port of the host's loopback, by way of the host: in the VM "localhost" names another machine
 // than the one its user sits at. addr is "host:port"; the host refuses what is not loopback.
 func (p *Publisher) Dial(ctx context.Context, addr string) (net.Conn, error) {
+	return p.DialTarget(ctx, "tcp:"+addr)
+}
+
+// DialTarget connects to a target of api.OpDial.
+func (p *Publisher) DialTarget(ctx context.Context, target string) (net.Conn, error) {
+	network, addr, _ := strings.Cut(target, ":")
 	s, err := p.current(ctx)
 	if err != nil {
 		return nil, err
@@ -25,8 +32,8 @@ func (p *Publisher) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	p.dials[id] = come
 	p.mu.Unlock()
 	defer p.forgetDial(id, come)
-	if _, err := s.call(ctx, api.PublishRequest{ID: id, Op: api.OpDial, Target: "tcp:" + addr}); err != nil {
-		return nil, fmt.Errorf("dial tcp %s: %w", addr, err)
+	if _, err := s.call(ctx, api.PublishRequest{ID: id, Op: api.OpDial, Target: target}); err != nil {
+		return nil, fmt.Errorf("dial %s %s: %w", network, addr, err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, hostReplyWait)
 	defer cancel()
@@ -34,9 +41,9 @@ func (p *Publisher) Dial(ctx context.Context, addr string) (net.Conn, error) {
 	case conn := <-come:
 		return conn, nil
 	case <-s.gone:
-		return nil, fmt.Errorf("dial tcp %s: %w", addr, errNoHost)
+		return nil, fmt.Errorf("dial %s %s: %w", network, addr, errNoHost)
 	case <-ctx.Done():
-		return nil, fmt.Errorf("dial tcp %s: the host does not bring the connection: %w", addr, ctx.Err())
+		return nil, fmt.Errorf("dial %s %s: the host does not bring the connection: %w", network, addr, ctx.Err())
 	}
 }
 

@@ -46,6 +46,10 @@ type Options struct {
 	// what users call the socket that they reach this engine by.
 	Socket      string
 	SocketNames []string
+	// HostSocket makes a socket in the machine that leads to one of the host, named as a target of api.OpDial, and
+	// HostSockets are paths of such sockets that may be bound although they are in no share. nil: there are none.
+	HostSocket  func(target string) (path string, err error)
+	HostSockets []string
 	// Container resolves a container's name or ID prefix to its ID, for VolumesFrom; nil refuses VolumesFrom.
 	Container func(ref string) (id string, err error)
 	// Running tells whether a container runs; nil: none does.

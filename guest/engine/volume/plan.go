@@ -172,7 +172,7 @@ func pointsOf(u *use, mode string) []*point {
 
 // checkSource checks the host's side of a bind mount as far as it can be without changing anything.
 func (m *Manager) checkSource(p *point) error {
-	if m.isSocket(p.Source) {
+	if m.isSocket(p.Source) || m.named(p.Source) != "" {
 		return nil
 	}
 	if err := m.checkShared(p.Source); err != nil {
@@ -200,9 +200,46 @@ func (m *Manager) isSocket(source string) bool {
 // checkShared refuses a folder that the machine does not have from its host.
 func (m *Manager) checkShared(source string) error {
 	if m.opts.Mode == api.ModeMachine && !m.shared(source) {
-		return invalid("bind source path is not shared with the machine: %s", source)
+		var shares []string
+		for _, s := range m.opts.Shares {
+			shares = append(shares, s.Path)
+		}
+		return invalid("bind source path is not shared with the machine: %s (shared: %s)", source, cmp.Or(strings.Join(shares, ", "), "nothing"))
 	}
 	return nil
+}
+
+// named is the target of api.OpDial that a bind's source means by its name alone, "" when it means none.
+func (m *Manager) named(source string) string {
+	switch {
+	case m.opts.HostSocket == nil:
+		return ""
+	case source == api.AgentSocket:
+		return api.TargetAgent
+	case slices.Contains(m.opts.HostSockets, source):
+		return "unix:" + source
+	}
+	return ""
+}
+
+// hostSocket is the socket to mount for a bind whose source is one of the host's, "" for any other source. A socket in a
+// share is only a name here: nobody listens at it in the machine.
+func (m *Manager) hostSocket(source string) (string, error) {
+	if m.opts.HostSocket == nil {
+		return "", nil
+	}
+	target := m.named(source)
+	if target == "" {
+		real, err := filepath.EvalSymlinks(source)
+		if err != nil {
+			return "", nil // there is no such file: whoever mounts it says so
+		}
+		if info, err := os.Lstat(real); err != nil || info.Mode().Type() != fs.ModeSocket || !m.shared(real) {
+			return "", nil
+		}
+		target = "unix:" + real
+	}
+	return m.opts.HostSocket(target)
 }
 
 // prepareSource is checkSource, and makes the folder when it may.
@@ -210,7 +247,7 @@ func (m *Manager) prepareSource(p *point) error {
 	if err := m.checkSource(p); err != nil {
 		return err
 	}
-	if !p.createSource || m.isSocket(p.Source) {
+	if !p.createSource || m.isSocket(p.Source) || m.named(p.Source) != "" {
 		return nil
 	}
 	if _, err := os.Stat(p.Source); err == nil {

@@ -53,6 +53,10 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 		source := p.Source
 		if p.Type == mount.TypeBind && m.isSocket(source) {
 			source = m.opts.Socket
+		} else if host, err := m.hostSocketOf(p, before != nil); err != nil {
+			return nil, nil, err
+		} else if host != "" {
+			source = host
 		} else if before != nil { // it starts
 			if source, err = m.prepare(ctx, containerID, i, p); err != nil {
 				return nil, nil, err
@@ -74,6 +78,14 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 		}
 	}
 	return mounts, shown, nil
+}
+
+// hostSocketOf is hostSocket of a bind in a container that starts.
+func (m *Manager) hostSocketOf(p *point, starts bool) (string, error) {
+	if !starts || p.Type != mount.TypeBind {
+		return "", nil
+	}
+	return m.hostSocket(p.Source)
 }
 
 // findImage fixes at the container's creation which image a mount is of: its name may mean another one later.

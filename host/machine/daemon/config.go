@@ -23,7 +23,7 @@ const hostname = "naru"
 func (d *Daemon) config(shares []share) *api.Config {
 	c := &api.Config{
 		Version: api.Version, Hostname: hostname, Token: d.token, Time: time.Now(),
-		Socket: d.o.Home.MachineSocket(), Engine: d.settings.Engine,
+		Socket: d.o.Home.MachineSocket(), Sockets: d.settings.Sockets, Engine: d.settings.Engine,
 		Network: api.Network{
 			Address: network.Guest.String(), Gateway: network.Gateway.String(),
 			DNS: []string{network.Gateway.String()}, MTU: network.MTU,

@@ -130,7 +130,7 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	clients := newClients()
 	clients.listen(d.docker, d.serveDocker)
 	clients.listen(d.control, d.serveControl)
-	d.ports = forward.New(d.log, d.dialEngine)
+	d.ports = forward.New(d.log, d.dialEngine, d.sockets())
 	err = d.lifetime(ctx)
 	// Who watches hears the end before the connection closes; who waits for a stop sees the lock fall.
 	if err != nil {

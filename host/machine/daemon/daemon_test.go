@@ -107,6 +107,9 @@ func (g *guest) serve(c net.Conn) {
 	in := bufio.NewReader(c)
 	var hello api.Hello
 	line, _ := in.ReadBytes('\n')
+	if len(line) == 0 {
+		return // the machine ended while it was dialed
+	}
 	if err := json.Unmarshal(line, &hello); err != nil || hello.Token != g.token || g.token == "" || hello.Version != api.Version {
 		g.t.Errorf("hello %q, %v", line, err)
 		return
@@ -130,6 +133,8 @@ func (g *guest) serve(c net.Conn) {
 		}
 	case api.KindForward:
 		fmt.Fprint(c, hello.Target)
+	case api.KindWatch:
+		_, _ = io.Copy(io.Discard, in)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"naru/guest/api"
+	"naru/host/relay"
 	"naru/platform"
 )
 
@@ -38,6 +39,15 @@ func (d *Daemon) planShares(report platform.Report) (out []share) {
 		})
 	}
 	return out
+}
+
+// sockets are those of the host that containers may reach.
+func (d *Daemon) sockets() *relay.Sockets {
+	s := &relay.Sockets{Named: d.settings.Sockets, Own: string(d.o.Home), Agents: relay.AgentsOf(d.o.Home.MachineAgent())}
+	for _, share := range d.settings.Shares {
+		s.Shares = append(s.Shares, share.Path)
+	}
+	return s
 }
 
 const (
