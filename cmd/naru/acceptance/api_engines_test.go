@@ -63,8 +63,8 @@ func startDocker(t *testing.T) *apiEngine {
 		return nil
 	}
 	reg := registry(t)
-	dir := filepath.Join(base, "docker")
-	if err := os.Mkdir(dir, 0o755); err != nil {
+	dir, err := os.MkdirTemp(base, "docker")
+	if err != nil {
 		t.Fatal(err)
 	}
 	cgroup := filepath.Base(base) // a name that nobody else has

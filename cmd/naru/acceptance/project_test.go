@@ -20,9 +20,9 @@ naru inspect -f '{{.RestartCount}}' shop-web-1`, "cache running healthy\ndb runn
 compose exec -T db psql -U shop -Atc 'SELECT item FROM orders ORDER BY id'; compose exec -T cache redis-cli get visits`,
 		"version=1 motd=welcome visits=1 orders=2 last=pear\nvisits=2 orders=2 last=pear\napple\npear\n2"},
 	{"no way out of the internal network", `naru network inspect -f '{{.Internal}}' shop_back; compose exec -T db bash -c ': </dev/tcp/192.0.2.1/80' 2>&1 | grep -o 'Network is unreachable' | uniq`, "true\nNetwork is unreachable"},
-	{"logs -f", `compose logs -f --no-log-prefix web >followed 2>&1 & P=$!; get /marker >/dev/null; wait_for grep -qs 'GET /marker' followed; kill $P; wait $P; grep -c 'ready$' followed`, "1"},
+	{"logs -f", `naru compose logs -f --no-log-prefix web >followed 2>&1 & P=$!; get /marker >/dev/null; wait_for grep -qs 'GET /marker' followed; kill $P; wait $P; grep -c 'ready$' followed`, "1"},
 	{"exec", `compose exec -T web sh -c 'id -un; cat /run/secrets/password; exit 7'; echo $?; echo in | compose exec -T -e A=b -w /srv web sh -c 'cat; echo $A; pwd'`, "nobody\nhush\n7\nin\nb\n/srv"},
-	{"watch", `compose watch --no-up >watched 2>&1 & P=$!; wait_for grep -qs 'Watch enabled' watched
+	{"watch", `naru compose watch --no-up >watched 2>&1 & P=$!; wait_for grep -qs 'Watch enabled' watched
 was=$(compose ps -q web); echo changed >static/motd; wait_for eval 'get | grep -q motd=changed'; [ "$(compose ps -q web)" = $was ] && echo synced
 echo 2 >version; wait_for eval 'get 2>/dev/null | grep -q "version=2 motd=changed"'; [ "$(compose ps -q web)" != $was ] && echo rebuilt
 kill $P; wait $P; naru ps -a --format '{{.Names}}' -f label=com.docker.compose.service=web`, "synced\nrebuilt\nshop-web-1"},
@@ -104,4 +104,14 @@ func shopFiles(t *testing.T) string {
 		t.Fatalf("build the project's program: %v\n%s", err, out)
 	}
 	return dir
+}
+
+// requirePlugins skips where Docker's plug-ins are not built.
+func requirePlugins(t *testing.T) {
+	t.Helper()
+	for _, name := range []string{"docker-buildx", "docker-compose"} {
+		if _, err := os.Stat(filepath.Join(root, "bin", name)); err != nil {
+			t.Skipf("bin/%s is not there; run `make plugins`, or all of it with `make test`", name)
+		}
+	}
 }
