@@ -67,7 +67,7 @@ func startDocker(t *testing.T) *apiEngine {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cgroup := filepath.Base(base) // a name that nobody else has
+	cgroup := filepath.Base(base) + "-" + filepath.Base(dir) // a name that nobody else has
 	log, err := os.Create(dir + "/log")
 	if err != nil {
 		t.Fatal(err)
@@ -92,7 +92,14 @@ func startDocker(t *testing.T) *apiEngine {
 		out, _ := os.ReadFile(dir + "/log")
 		t.Fatalf("dockerd: %v\n%s", err, out)
 	}
-	registryBeside(t, cmd)
+	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", cmd.Process.Pid, cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := fmt.Sscan(string(children), &e.pid); err != nil {
+		t.Fatal(err)
+	}
+	registryBeside(t, e.pid)
 	// The registry may not listen yet, for which dockerd answers 500.
 	pull := step{call: "POST //images/create?fromImage=" + reg + "/bookworm&tag=latest", status: 200, until: true}
 	if a := e.askStep(pull, nil); a.err != nil || a.status != 200 {
@@ -121,14 +128,10 @@ func (e *apiEngine) firstAnswer(ended <-chan error) error {
 	}
 }
 
-// registryBeside serves the registry's images once more at the same address, within dockerd's network.
-func registryBeside(t *testing.T, docker *exec.Cmd) {
+// registryBeside serves the registry's images once more at the same address, within a process's network.
+func registryBeside(t *testing.T, pid int) {
 	t.Helper()
-	children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", docker.Process.Pid, docker.Process.Pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command("nsenter", "--net=/proc/"+strings.TrimSpace(string(children))+"/ns/net",
+	cmd := exec.Command("nsenter", fmt.Sprintf("--net=/proc/%d/ns/net", pid),
 		filepath.Join(peersFolder, "docker-registry/bin/docker-registry"), "serve", filepath.Join(base, "registry/config.yml"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	started := make(chan error, 1)

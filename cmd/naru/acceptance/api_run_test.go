@@ -29,6 +29,7 @@ const (
 type apiEngine struct {
 	name    string
 	socket  string
+	pid     int               // of the first process in dockerd's namespaces
 	newest  string            // the newest API version that it speaks
 	version string            // of the prefix
 	vars    map[string]string // without N

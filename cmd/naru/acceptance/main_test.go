@@ -33,6 +33,7 @@ type world struct {
 	home    string // NARU_HOME
 	work    string // where commands run; shared with the VM
 	env     []string
+	prefix  []string // of every command: it leads into namespaces of the test's own
 }
 
 // base is the folder that holds all of this run. Its path is short: unix sockets are limited to 107 bytes.
@@ -146,7 +147,8 @@ func (r result) String() string {
 func (w *world) exec(r result) result {
 	ctx, cancel := context.WithTimeout(context.Background(), caseTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "bash", "-c", r.script)
+	argv := append(w.prefix[:len(w.prefix):len(w.prefix)], "bash", "-c", r.script)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	if err := os.MkdirAll(filepath.Join(w.work, r.dir), 0o755); err != nil {
 		r.code, r.stderr = -1, err.Error()
 		return r
