@@ -176,7 +176,7 @@ func (f *Forwarder) openUDP(p *port, addr netip.AddrPort) (netip.AddrPort, error
 		return addr, err
 	}
 	p.ln = conn
-	u := &udpPort{f: f, p: p, conn: conn, flows: map[netip.AddrPort]*flow{}}
+	u := &udpPort{f: f, p: p, conn: newDatagrams(conn), flows: map[client]*flow{}}
 	f.work.Go(u.run)
 	return netip.AddrPortFrom(addr.Addr(), conn.LocalAddr().(*net.UDPAddr).AddrPort().Port()), nil
 }

@@ -26,15 +26,21 @@ const (
 type udpPort struct {
 	f    *Forwarder
 	p    *port
-	conn *net.UDPConn
+	conn datagrams
 
 	mu    sync.Mutex // guards flows
-	flows map[netip.AddrPort]*flow
+	flows map[client]*flow
+}
+
+// client is who sends, and at which of the host's addresses.
+type client struct {
+	peer netip.AddrPort
+	at   netip.Addr
 }
 
 // flow is one client.
 type flow struct {
-	peer   netip.AddrPort
+	client client
 	queue  chan []byte
 	active atomic.Int64 // unix nanoseconds of the last datagram in either direction
 }
@@ -45,14 +51,14 @@ func (u *udpPort) run() {
 	defer cancel()
 	buf := make([]byte, api.MaxDatagram)
 	for {
-		n, peer, err := u.conn.ReadFromUDPAddrPort(buf)
+		n, peer, at, err := u.conn.read(buf)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
 			continue // a client's refusal of an earlier answer
 		}
-		if fl := u.flow(ctx, peer); fl != nil {
+		if fl := u.flow(ctx, client{peer, at}); fl != nil {
 			select {
 			case fl.queue <- append([]byte(nil), buf[:n]...):
 			default:
@@ -62,17 +68,17 @@ func (u *udpPort) run() {
 }
 
 // flow returns the client's, a new one for a new client, nil when there are too many.
-func (u *udpPort) flow(ctx context.Context, peer netip.AddrPort) *flow {
+func (u *udpPort) flow(ctx context.Context, who client) *flow {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	fl := u.flows[peer]
+	fl := u.flows[who]
 	if fl == nil && len(u.flows) < maxFlows {
-		fl = &flow{peer: peer, queue: make(chan []byte, flowQueued)}
-		u.flows[peer] = fl
+		fl = &flow{client: who, queue: make(chan []byte, flowQueued)}
+		u.flows[who] = fl
 		u.f.work.Go(func() {
 			u.serve(ctx, fl)
 			u.mu.Lock()
-			delete(u.flows, peer)
+			delete(u.flows, who)
 			u.mu.Unlock()
 		})
 	}
@@ -106,7 +112,7 @@ func (u *udpPort) serve(ctx context.Context, fl *flow) {
 				return
 			}
 			fl.active.Store(time.Now().UnixNano())
-			_, _ = u.conn.WriteToUDPAddrPort(data, fl.peer)
+			_ = u.conn.write(data, fl.client.peer, fl.client.at)
 		}
 	})
 	u.send(ctx, fl, stream, ended)
