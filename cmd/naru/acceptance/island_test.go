@@ -20,6 +20,7 @@ type island struct {
 	img       string // a Debian with python3
 	env       []string
 	dir       string
+	conf      string // the host's resolv.conf, which names 127.0.0.1
 }
 
 // The link's addresses. The neighbour routes everything by the host: it tries to reach containers by their own addresses.
@@ -35,8 +36,8 @@ nsenter -t $NEIGHBOUR -n sh -ec 'ip link set lo up; ip addr add 192.0.2.2/24 dev
 ip route add default via 192.0.2.1; ip -6 route add default via 2001:db8:77::1'
 ip route add default via 192.0.2.2; ip -6 route add default via 2001:db8:77::2`
 
-// onIslands runs f with naru in both contexts and with a real dockerd, each on an island of its own.
-func onIslands(t *testing.T, f func(t *testing.T, i *island)) {
+// onIslands runs f with a real dockerd and with naru in the contexts named, each on an island of its own.
+func onIslands(t *testing.T, contexts []string, f func(t *testing.T, i *island)) {
 	for _, name := range append([]string{"docker"}, contexts...) {
 		t.Run(name, func(t *testing.T) {
 			if name == "docker" && dockerBin() == "none" {
@@ -76,6 +77,9 @@ func (i *island) connect(t *testing.T) {
 	t.Helper()
 	i.neighbour = namespaces(t, "--net")
 	i.sh(t, "set -e; "+link, fmt.Sprint("NEIGHBOUR=", i.neighbour))
+	i.conf = filepath.Join(i.dir, "resolv.conf")
+	i.resolvConf(t, "127.0.0.1")
+	i.sh(t, `nsenter --mount=/proc/$HOST/ns/mnt mount --bind "$CONF" "$(readlink -f /etc/resolv.conf)"`, fmt.Sprint("HOST=", i.host), "CONF="+i.conf)
 }
 
 // namespaces starts a process in namespaces of its own, which holds them until the test ends.

@@ -115,7 +115,7 @@ var matrix = []reachRow{
 
 // TestReachability: who reaches whom, the same beside a real dockerd and in both contexts.
 func TestReachability(t *testing.T) {
-	onIslands(t, func(t *testing.T, i *island) {
+	onIslands(t, contexts, func(t *testing.T, i *island) {
 		i.sh(t, matrixSetup, "ANSWERER="+answerer)
 		i.serve(t, i.host, "host", "7000", "::")
 		i.serve(t, i.host, "host", "7001", "127.0.0.1")
