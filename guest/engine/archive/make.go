@@ -199,6 +199,12 @@ func (u *unpacker) link(hdr *tar.Header, base string) error {
 	if err != nil {
 		return &linkError{hdr.Linkname, err}
 	}
+	// A change of the owner, even to the same one, would take the file's capabilities, which are with its first name.
+	if st, err := fstatat(fd, ""); err == nil && len(hdr.PAXRecords) == 0 && st.Mode&0o7777 == uint32(hdr.Mode)&0o7777 {
+		if uid, gid, err := u.owner(hdr); err == nil && uid == st.Uid && gid == st.Gid {
+			return nil
+		}
+	}
 	return u.finishNode(hdr, base)
 }
 

@@ -10,7 +10,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
-	"github.com/containerd/containerd/v2/core/diff/apply"
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/errdefs"
 	dockerspec "github.com/moby/docker-image-spec/specs-go/v1"
@@ -77,7 +76,7 @@ func (s *Store) applyOn(ctx context.Context, below string, layer ocispec.Descrip
 			s.log.Warn("remove unfinished snapshot", "error", removeErr)
 		}
 	}()
-	a := applier{apply.NewFileSystemApplier(s.content), p}
+	a := applier{s, p}
 	applied, err := a.Apply(ctx, layer, mounts, diff.WithSyncFs(true), diff.WithProgress(p.extracting))
 	if err != nil {
 		return "", err

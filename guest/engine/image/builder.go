@@ -6,7 +6,6 @@ import (
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
-	"github.com/containerd/containerd/v2/core/diff/apply"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/metadata"
@@ -35,7 +34,7 @@ func (s *Store) BuilderParts() BuilderParts {
 	transport := s.transport()
 	return BuilderParts{
 		Content: s.content, Snapshotter: s.snaps, SnapshotterName: snapshotterName, Leases: metadata.NewLeaseManager(s.db),
-		Applier: applier{apply.NewFileSystemApplier(s.content), nil},
+		Applier: applier{s, nil},
 		Images:  lookup{s},
 		Registries: func(host string) ([]docker.RegistryHost, error) {
 			return []docker.RegistryHost{registryAt(host, transport)}, nil

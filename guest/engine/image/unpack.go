@@ -8,10 +8,8 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/diff"
-	"github.com/containerd/containerd/v2/core/diff/apply"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/core/remotes"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
@@ -71,7 +69,7 @@ func (s *Store) materialise(ctx context.Context, t tree, fetcher remotes.Fetcher
 		unpack.WithUnpackPlatform(unpack.Platform{
 			SnapshotterKey: snapshotterName,
 			Snapshotter:    s.snaps,
-			Applier:        applier{apply.NewFileSystemApplier(s.content), p},
+			Applier:        applier{s, p},
 			// A snapshot counts as complete from its commit on, so its files must be on the disk before.
 			ApplyOpts: []diff.ApplyOpt{diff.WithSyncFs(true), diff.WithProgress(p.extracting)},
 		}),
@@ -206,22 +204,4 @@ func (f progressFetcher) Fetch(ctx context.Context, desc ocispec.Descriptor) (io
 		return rc, err
 	}
 	return f.p.reader(desc, rc), nil
-}
-
-// applier unpacks straight into the snapshot's folder, with overlay's whiteouts: no mount is made. containerd does
-// so only for layers with a parent and would mount the others in a temporary folder.
-type applier struct {
-	diff.Applier
-	p *layerProgress
-}
-
-func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
-	if len(mounts) == 1 && mounts[0].Type == "bind" {
-		mounts = []mount.Mount{{Type: "overlay", Source: "overlay", Options: []string{"upperdir=" + mounts[0].Source}}}
-	}
-	d, err := a.Applier.Apply(ctx, desc, mounts, opts...)
-	if err == nil {
-		a.p.complete(desc)
-	}
-	return d, err
 }
