@@ -3,6 +3,7 @@ package network
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -124,10 +125,14 @@ func TestPortConflicts(t *testing.T) {
 	w := newWorld(t, api.ModeDirect)
 	w.attach("a", publish("80", "", "8080"))
 	serveIn(t, "", "127.0.0.1:9090")
+	comm, err := os.ReadFile("/proc/self/comm")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct{ ip, port, want string }{
 		{"", "8080", "Bind for 0.0.0.0:8080 failed: port is already allocated"},
 		{"127.0.0.1", "8080", "Bind for 127.0.0.1:8080 failed: port is already allocated"},
-		{"", "9090", "address already in use"},
+		{"", "9090", fmt.Sprintf("address already in use by %s, process %d", strings.TrimSpace(string(comm)), os.Getpid())},
 		{"203.0.113.9", "80", "cannot assign requested address"},
 	} {
 		_, err := w.m.Attach(context.Background(), Request{ContainerID: "b", Name: "web", Mode: "bridge", Ports: publish("80", c.ip, c.port)})

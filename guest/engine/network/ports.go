@@ -201,7 +201,7 @@ func (t *portTable) claimLocked(b binding, addr netip.Addr) error {
 	key, ip := portKey{b.Proto, b.HostPort}, b.shownIP()
 	for _, h := range t.held[key] {
 		if h.ip.Is4() == ip.Is4() && (h.ip == ip || h.ip.IsUnspecified() || ip.IsUnspecified()) {
-			return &bindError{unix.EADDRINUSE, fmt.Sprintf("Bind for %s failed: port is already allocated", netip.AddrPortFrom(ip, b.HostPort))}
+			return &bindError{cause: unix.EADDRINUSE, text: fmt.Sprintf("Bind for %s failed: port is already allocated", netip.AddrPortFrom(ip, b.HostPort))}
 		}
 	}
 	fd := -1
@@ -248,18 +248,31 @@ func (t *portTable) releaseAll() {
 	}
 }
 
-// bindError says that a host port could not be had, in Docker's words; it wraps the cause.
+// bindError says that a host port could not be had, in Docker's words; it wraps the cause. Who holds the port is found out only when
+// somebody reads it: a search for a free port meets many that are taken.
 type bindError struct {
-	cause error
-	text  string
+	cause  error
+	text   string
+	holder func() string // nil where nobody else does
 }
 
-func (e *bindError) Error() string { return e.text }
+func (e *bindError) Error() string {
+	if e.holder != nil {
+		if who := e.holder(); who != "" {
+			return e.text + " by " + who
+		}
+	}
+	return e.text
+}
 func (e *bindError) Unwrap() error { return e.cause }
 
 func newBindError(b binding, addr netip.Addr, cause error) error {
-	return &bindError{cause, fmt.Sprintf("failed to bind host port for %s:%s/%s: %s",
-		netip.AddrPortFrom(b.shownIP(), b.HostPort), netip.AddrPortFrom(addr, b.Port), b.Proto, cause)}
+	text := fmt.Sprintf("failed to bind host port for %s:%s/%s: %s",
+		netip.AddrPortFrom(b.shownIP(), b.HostPort), netip.AddrPortFrom(addr, b.Port), b.Proto, cause)
+	if !errors.Is(cause, unix.EADDRINUSE) {
+		return &bindError{cause: cause, text: text}
+	}
+	return &bindError{cause, text, sync.OnceValue(func() string { return holderOf(b.Proto, b.shownIP(), b.HostPort) })}
 }
 
 // dropAll is a socket filter that lets nothing in.
