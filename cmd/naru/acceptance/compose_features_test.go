@@ -56,10 +56,7 @@ func TestComposeFeatures(t *testing.T) {
 	if _, err := os.Stat(cli); err != nil {
 		t.Skipf("%v; run `scripts/peers`", err)
 	}
-	config := t.TempDir() // where the docker CLI finds the plug-ins
-	if err := os.Symlink(filepath.Join(root, "bin"), filepath.Join(config, "cli-plugins")); err != nil {
-		t.Fatal(err)
-	}
+	config := pluginConfig(t)
 	env := []string{"DOCKER=" + cli, "DOCKER_CONFIG=" + config, "PASSED=passed", "HUSH=quiet", "LOUD=noise"}
 	t.Run("docker", func(t *testing.T) {
 		if os.Getenv("NARU_TEST_BESIDE") == "" {
@@ -76,7 +73,9 @@ func TestComposeFeatures(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := inContext(t, name)
 			img, socket := w.image(t, "bookworm"), w.sh(t, "naru context inspect -f '{{.Socket}}' "+name)
-			runFeatures(t, w, append(env[:len(env):len(env)], "IMG="+img, "DOCKER_HOST="+socket, "COMPOSE=naru compose"))
+			// Each way in one context: as naru's verb, and as the plug-in that the docker CLI finds.
+			compose := map[string]string{"direct": cli + " compose", "machine": "naru compose"}[name]
+			runFeatures(t, w, append(env[:len(env):len(env)], "IMG="+img, "DOCKER_HOST="+socket, "COMPOSE="+compose))
 		})
 	}
 }

@@ -10,7 +10,6 @@ import (
 
 // devcontainerSteps are what an IDE does with the project in testdata/devcontainer, whose container has a feature from a local
 // folder. dev is npm's devcontainer CLI; its outcome is JSON, its progress goes to stderr.
-// The first steps run in both contexts; finding, starting and replacing a container is the same for the engine in each.
 var devcontainerSteps = []struct{ name, script, want string }{
 	{"up", `dev up | grep -o '"outcome":"[a-z]*"\|"remoteUser":"[a-z]*"\|"remoteWorkspaceFolder":"[^"]*"'; naru ps -f label=demo=1 -q | wc -l`,
 		"\"outcome\":\"success\"\n\"remoteUser\":\"dev\"\n\"remoteWorkspaceFolder\":\"/workspaces/demo\"\n1"},
@@ -23,6 +22,10 @@ var devcontainerSteps = []struct{ name, script, want string }{
 	{"up after a stop starts it", `naru stop -t 0 $(naru ps -f label=demo=1 -q) >/dev/null; dev up | grep -c '"outcome":"success"'; dev exec cat /cache/made`, "1\ncreated\nstarted\nstarted"},
 	{"up from scratch", `dev up --remove-existing-container | grep -c '"outcome":"success"'; naru ps -a -f label=demo=1 -q | wc -l; dev read-configuration --include-merged-configuration | grep -o '"containerEnv":{[^}]*}' | head -1`, "1\n1\n\"containerEnv\":{\"FROM_CONFIG\":\"yes\"}"},
 }
+
+// devcontainerEverywhere is how many of the steps run in the VM too; finding, starting and replacing a container is the same to the
+// engine there.
+const devcontainerEverywhere = 4
 
 const devcontainerFunctions = `cd demo; dev() { local verb=$1; shift; node $CLI $verb --workspace-folder . --docker-path $DOCKER --log-level info "$@" 2>>log || { local c=$?; [ $verb = exec ] || cat log >&2; return $c; }; }
 `
@@ -41,10 +44,7 @@ func TestDevcontainer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := inContext(t, name)
 			project := filepath.Join(root, "cmd/naru/acceptance/testdata/devcontainer")
-			config := t.TempDir() // where the docker CLI finds buildx
-			if err := os.Symlink(filepath.Join(root, "bin"), filepath.Join(config, "cli-plugins")); err != nil {
-				t.Fatal(err)
-			}
+			config := pluginConfig(t)
 			env := []string{
 				"IMG=" + w.image(t, "bookworm"), "CLI=" + cli, "DOCKER=" + filepath.Join(peersFolder, "docker-28/bin/docker"), "DOCKER_CONFIG=" + config,
 				"DOCKER_HOST=" + w.sh(t, "naru context inspect -f '{{.Socket}}' "+name),
@@ -55,7 +55,7 @@ func TestDevcontainer(t *testing.T) {
 			})
 			steps := devcontainerSteps
 			if name == "machine" {
-				steps = steps[:4]
+				steps = steps[:devcontainerEverywhere]
 			}
 			for _, step := range steps {
 				if r := w.exec(result{script: devcontainerFunctions + step.script, extra: env}); strings.TrimSuffix(r.stdout, "\n") != step.want {

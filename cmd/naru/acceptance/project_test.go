@@ -81,7 +81,8 @@ func TestProject(t *testing.T) {
 			files := before["files"]
 			delete(before, "images")
 			delete(before, "files")
-			// Blobs of what builds have recorded may outlive the records.
+			// BuildKit 0.34 keeps the blobs of a record that a client has listened to, also once it is removed: its count of
+			// listeners stays behind at 0, and counts as one.
 			if left := linesOnlyIn(census(t, w, before)["files"], files); strings.Count(left, "\n") != strings.Count(left, "./content/blobs/") {
 				t.Errorf("files were left behind:\n%s", left)
 			}
