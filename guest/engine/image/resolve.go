@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/content"
+	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
@@ -187,6 +188,11 @@ func (s *Store) readJSON(ctx context.Context, desc ocispec.Descriptor, v any) er
 	data, err := content.ReadBlob(ctx, s.content, ocispec.Descriptor{Digest: desc.Digest, Size: info.Size})
 	if err != nil {
 		return err
+	}
+	if images.IsManifestType(desc.MediaType) || images.IsIndexType(desc.MediaType) {
+		if err := checkDocument(data, desc); err != nil {
+			return err
+		}
 	}
 	if err := json.Unmarshal(data, v); err != nil {
 		return errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("%s: %s", desc.Digest, err))

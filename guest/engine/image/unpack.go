@@ -41,7 +41,7 @@ func (s *Store) readTree(ctx context.Context, desc ocispec.Descriptor) (tree, er
 		return t, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
 			"not a container image: its config is of type %q", t.manifest.Config.MediaType))
 	}
-	return t, nil
+	return t, checkDescriptors(t.manifest)
 }
 
 func (s *Store) readConfig(ctx context.Context, t *tree) error {
