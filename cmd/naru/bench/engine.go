@@ -17,7 +17,7 @@ type engineCase struct {
 func engineCases(root, dir string) []engineCase {
 	return []engineCase{
 		{name: "engine start", run: func(n int) (row, error) { return startRow(root, dir, n) }},
-		{name: "50 containers up", run: func(n int) (row, error) { return manyRow(root, dir, min(n, 3)) }},
+		{name: "100 containers up", run: func(n int) (row, error) { return manyRow(root, dir, min(n, 3)) }},
 	}
 }
 
@@ -48,7 +48,7 @@ func startRow(root, dir string, n int) (row, error) {
 }
 
 // many is how many containers manyRow starts.
-const many = 50
+const many = 100
 
 // manyRow times the start of many containers on the bridge, one command after the other.
 func manyRow(root, dir string, n int) (row, error) {

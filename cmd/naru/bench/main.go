@@ -69,7 +69,7 @@ func bench(runs int, out string, vm bool, only *regexp.Regexp) error {
 		}
 		report.add(row)
 	}
-	for _, c := range engineCases(root, dir) {
+	for _, c := range append(engineCases(root, dir), networkCases(root, dir)...) {
 		if !only.MatchString(c.name) {
 			continue
 		}
