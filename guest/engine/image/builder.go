@@ -3,6 +3,7 @@ package image
 import (
 	"context"
 	"strings"
+	"sync"
 
 	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/diff"
@@ -31,16 +32,31 @@ type BuilderParts struct {
 
 // BuilderParts returns them. They are valid until Close.
 func (s *Store) BuilderParts() BuilderParts {
-	transport := s.transport()
+	var endpoints sync.Map // registry's name to endpoint, so that connections are used again
 	return BuilderParts{
 		Content: s.content, Snapshotter: s.snaps, SnapshotterName: snapshotterName, Leases: metadata.NewLeaseManager(s.db),
 		Applier: applier{s, nil},
 		Images:  lookup{s},
 		Registries: func(host string) ([]docker.RegistryHost, error) {
-			return []docker.RegistryHost{registryAt(host, transport)}, nil
+			return s.buildersHost(&endpoints, host)
 		},
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) { return nil, s.Collect(ctx) },
 	}
+}
+
+// buildersHost is a registry whose authorizer the builder brings: that one asks the token server by the same client.
+func (s *Store) buildersHost(known *sync.Map, name string) ([]docker.RegistryHost, error) {
+	e, ok := known.Load(name)
+	if !ok {
+		made, err := s.endpoint(context.Background(), name)
+		if err != nil {
+			return nil, err
+		}
+		e, _ = known.LoadOrStore(name, made)
+	}
+	h := e.(endpoint).host
+	h.Client = e.(endpoint).tokens
+	return []docker.RegistryHost{h}, nil
 }
 
 // AddBuilt unpacks an image whose content is in the store, and gives it names; without any it is an image without a name.

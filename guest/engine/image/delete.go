@@ -271,6 +271,7 @@ func (d *deletion) lostDigests() []string {
 // Prune removes images no container uses: those without a tag, or all that match.
 func (s *Store) Prune(ctx context.Context, o PruneOptions) (*image.PruneReport, error) {
 	report := &image.PruneReport{}
+	s.dropRetries(ctx, "")
 	before, err := s.LayersSize(ctx)
 	if err != nil {
 		return nil, err

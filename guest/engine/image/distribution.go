@@ -20,7 +20,10 @@ func (s *Store) Distribution(ctx context.Context, name string, auth registry.Aut
 	if err != nil {
 		return nil, errdefs.ErrInvalidArgument.WithMessage(err.Error())
 	}
-	resolver, closeIdle := s.newResolver(reference.Domain(named), auth)
+	resolver, closeIdle, err := s.newResolver(ctx, reference.Domain(named), auth)
+	if err != nil {
+		return nil, err
+	}
 	defer closeIdle()
 	_, desc, err := resolver.Resolve(ctx, named.String())
 	if err != nil {

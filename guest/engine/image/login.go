@@ -31,13 +31,17 @@ var hubNames = []string{"", "docker.io", "index.docker.io", hubHost}
 // of the password, "" where the registry gives none. Wrong credentials are errdefs.ErrUnauthenticated when a token server
 // refuses them; a registry that checks a password itself is answered as Docker does, which gives no class to that.
 func (s *Store) Login(ctx context.Context, c registry.AuthConfig) (identityToken string, err error) {
-	base, err := loginAddress(c.ServerAddress)
+	host, err := loginHost(c.ServerAddress)
 	if err != nil {
 		return "", err
 	}
-	transport := s.transport()
-	defer transport.CloseIdleConnections()
-	l := login{base: base, client: &http.Client{Transport: transport, Timeout: loginTime}, credentials: c}
+	e, err := s.endpointAt(ctx, "https", host, s.patience)
+	if err != nil {
+		return "", err
+	}
+	defer e.close()
+	e.host.Client.Timeout, e.tokens.Timeout = loginTime, loginTime
+	l := login{base: e.host.Scheme + "://" + host + "/v2/", client: e.host.Client, tokens: e.tokens, credentials: c}
 	challenges, err := l.challenges(ctx)
 	if err != nil {
 		return "", err
@@ -49,8 +53,8 @@ func (s *Store) Login(ctx context.Context, c registry.AuthConfig) (identityToken
 	return identityToken, l.check(ctx, authorization)
 }
 
-// loginAddress is the address of the registry's API.
-func loginAddress(server string) (string, error) {
+// loginHost is the registry's host[:port] in what the user or his configuration calls it.
+func loginHost(server string) (string, error) {
 	if server != "" && !strings.HasPrefix(server, "http://") && !strings.HasPrefix(server, "https://") {
 		server = "https://" + server
 	}
@@ -58,20 +62,17 @@ func loginAddress(server string) (string, error) {
 	if err != nil {
 		return "", errdefs.ErrInvalidArgument.WithMessage("unable to parse server address: " + err.Error())
 	}
-	host, scheme := u.Host, "https"
-	if slices.Contains(hubNames, host) {
-		host = hubHost
+	if slices.Contains(hubNames, u.Host) {
+		return hubHost, nil
 	}
-	if isLoopback(host) {
-		scheme = "http"
-	}
-	return scheme + "://" + host + "/v2/", nil
+	return u.Host, nil
 }
 
 // login is one check.
 type login struct {
 	base        string
 	client      *http.Client
+	tokens      *http.Client // for the token server
 	credentials registry.AuthConfig
 }
 
@@ -130,7 +131,7 @@ func (l login) token(ctx context.Context, c auth.Challenge) (token, identityToke
 	headers := http.Header{"User-Agent": {userAgent}}
 	if l.credentials.IdentityToken != "" {
 		o.Username = "" // an identity token stands for itself
-		got, err := auth.FetchTokenWithOAuth(ctx, l.client, headers, loginClient, o)
+		got, err := auth.FetchTokenWithOAuth(ctx, l.tokens, headers, loginClient, o)
 		if err != nil {
 			return "", "", l.refused(err)
 		}
@@ -139,7 +140,7 @@ func (l login) token(ctx context.Context, c auth.Challenge) (token, identityToke
 	if o.Realm, err = withParameters(o.Realm, url.Values{"client_id": {loginClient}, "account": {user}}); err != nil {
 		return "", "", err
 	}
-	got, err := auth.FetchToken(ctx, l.client, headers, o)
+	got, err := auth.FetchToken(ctx, l.tokens, headers, o)
 	if err != nil {
 		return "", "", l.refused(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sort"
+	"strings"
 
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -18,6 +19,9 @@ import (
 
 // maxNesting is how many indexes inside indexes are followed.
 const maxNesting = 3
+
+// schema1 begins the media types of the oldest manifests, whose digests name nothing that could be checked.
+const schema1 = "application/vnd.docker.distribution.manifest.v1+"
 
 // Pull fetches and unpacks an image, and names it. An error before the first Progress call carries the class for an
 // HTTP status. When ctx ends early nothing is left behind once the collector has run.
@@ -44,7 +48,10 @@ type puller struct {
 }
 
 func (p *puller) run(ctx context.Context) error {
-	resolver, closeIdle := p.s.newResolver(reference.Domain(p.named), p.o.Auth)
+	resolver, closeIdle, err := p.s.newResolver(ctx, reference.Domain(p.named), p.o.Auth)
+	if err != nil {
+		return err
+	}
 	defer closeIdle()
 	_, root, err := resolver.Resolve(ctx, p.named.String())
 	if err != nil {
@@ -64,6 +71,17 @@ func (p *puller) run(ctx context.Context) error {
 		return err
 	}
 	defer done()
+	if err := p.get(ctx); err != nil {
+		p.s.keepForRetry(ctx, p.root.Digest, err)
+		return err
+	}
+	p.s.dropRetries(ctx, p.root.Digest)
+	p.end("Downloaded newer image for ")
+	return nil
+}
+
+// get fetches, unpacks and names.
+func (p *puller) get(ctx context.Context) error {
 	t, err := p.manifest(ctx)
 	if err != nil {
 		return err
@@ -81,11 +99,7 @@ func (p *puller) run(ctx context.Context) error {
 		return err
 	}
 	r.pulled = p.canonical()
-	if err := p.s.put(ctx, r); err != nil {
-		return err
-	}
-	p.end("Downloaded newer image for ")
-	return nil
+	return p.s.put(ctx, r)
 }
 
 // canonical is name@digest of what was pulled.
@@ -122,6 +136,11 @@ func (p *puller) manifest(ctx context.Context) (tree, error) {
 		if desc, err = choose(index.Manifests, p.o.Platform); err != nil {
 			return tree{}, err
 		}
+	}
+	if strings.HasPrefix(desc.MediaType, schema1) {
+		return tree{}, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("[DEPRECATION NOTICE] Docker Image Format v1 and Docker "+
+			"Image manifest version 2, schema 1 support has been removed. Suggest the author of %s to upgrade the image to the OCI "+
+			"Format or Docker Image manifest v2, schema 2. More information at https://docs.docker.com/go/deprecated-image-specs/", p.named))
 	}
 	if !images.IsManifestType(desc.MediaType) {
 		return tree{}, errdefs.ErrNotImplemented.WithMessage(fmt.Sprintf("unsupported manifest media type %q", desc.MediaType))

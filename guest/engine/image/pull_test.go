@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
-	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -310,41 +308,9 @@ func TestOpenAfterCrash(t *testing.T) {
 
 // TestRealRegistry pulls from CNCF distribution, Debian's docker-registry.
 func TestRealRegistry(t *testing.T) {
-	bin, err := filepath.Abs("../../../.cache/peers/docker-registry/bin/docker-registry")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := os.Stat(bin); err != nil {
-		t.Skip("needs a registry: run scripts/peers")
-	}
 	s := openTest(t, t.TempDir(), nil)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := l.Addr().String()
-	_ = l.Close()
-	dir := t.TempDir()
-	config := "version: 0.1\nlog: {level: error}\nstorage: {filesystem: {rootdirectory: " + dir + "/data}}\nhttp: {addr: '" + addr + "'}\n"
-	if err := os.WriteFile(dir+"/config.yml", []byte(config), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.CommandContext(t.Context(), bin, "serve", dir+"/config.yml")
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	addr := startRegistry(t, "")
 	reg := &testRegistry{host: addr}
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		if c, err := net.Dial("tcp", addr); err == nil {
-			_ = c.Close()
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("the registry does not listen")
-		}
-		<-time.After(10 * time.Millisecond)
-	}
 	ref := reg.push(t, "team/app:1", testIndex(t, map[string]v1.Image{
 		runtime.GOARCH: testImage(t, runtime.GOARCH, []file{{name: "a", content: "real"}}),
 	}))

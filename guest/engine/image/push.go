@@ -135,12 +135,14 @@ func (s *Store) keepTree(ctx context.Context, target ocispec.Descriptor) error {
 
 // send uploads what the registry lacks, the manifest last.
 func (p *pusher) send(ctx context.Context, named reference.Named, target ocispec.Descriptor) error {
-	resolver, closeIdle := p.s.newResolver(reference.Domain(named), p.o.Auth)
+	resolver, closeIdle, err := p.s.newResolver(ctx, reference.Domain(named), p.o.Auth)
+	if err != nil {
+		return err
+	}
 	defer closeIdle()
 	// With tag and digest only the tag of this one manifest is set.
 	exact := named
 	if _, ok := named.(reference.Digested); !ok {
-		var err error
 		if exact, err = reference.WithDigest(named, target.Digest); err != nil {
 			return err
 		}

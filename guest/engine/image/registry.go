@@ -4,11 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"strings"
 	"syscall"
 
 	"github.com/containerd/containerd/v2/core/remotes"
@@ -23,71 +21,73 @@ import (
 const userAgent = "naru"
 
 // newResolver talks to the registry of one pull or push, until close is called. Credentials go to that registry and to the
-// token server it names, to nobody else.
-func (s *Store) newResolver(registryHost string, auth registry.AuthConfig) (_ remotes.Resolver, closeIdle func()) {
-	transport := s.transport()
-	h := registryAt(registryHost, transport)
+// token server it names, to nobody else. Docker Hub's mirrors are asked before it, but nothing is pushed to them.
+func (s *Store) newResolver(ctx context.Context, registryHost string, auth registry.AuthConfig) (_ remotes.Resolver, closeIdle func(), _ error) {
+	e, err := s.endpoint(ctx, registryHost)
+	if err != nil {
+		return nil, nil, err
+	}
+	h := e.host
 	if auth.RegistryToken != "" {
 		h.Header = http.Header{"Authorization": {"Bearer " + auth.RegistryToken}}
 	} else {
-		h.Authorizer = docker.NewDockerAuthorizer(docker.WithAuthClient(h.Client),
-			docker.WithAuthCreds(func(asked string) (string, string, error) {
-				switch {
-				case asked != h.Host:
-					return "", "", nil
-				case auth.IdentityToken != "":
-					return "", auth.IdentityToken, nil
-				}
-				return auth.Username, auth.Password, nil
-			}))
+		h.Authorizer = authorizer(e, func() (string, string) {
+			if auth.IdentityToken != "" {
+				return "", auth.IdentityToken
+			}
+			return auth.Username, auth.Password
+		})
 	}
-	return docker.NewResolver(docker.ResolverOptions{
-		Headers: http.Header{"User-Agent": {userAgent}},
-		Hosts:   func(string) ([]docker.RegistryHost, error) { return []docker.RegistryHost{h}, nil },
-	}), transport.CloseIdleConnections
-}
-
-// registryAt is how a registry is reached.
-func registryAt(name string, transport *http.Transport) docker.RegistryHost {
-	h := docker.RegistryHost{
-		Client:       &http.Client{Transport: transport},
-		Host:         name,
-		Scheme:       "https",
-		Path:         "/v2",
-		Capabilities: docker.HostCapabilityPull | docker.HostCapabilityResolve | docker.HostCapabilityPush,
-	}
-	if name == "docker.io" {
-		h.Host = hubHost
-	}
-	if isLoopback(name) {
-		h.Scheme = "http"
-	}
-	return h
-}
-
-// transport is containerd's, but for loopback addresses where the user's loopback is not this machine's.
-func (s *Store) transport() *http.Transport {
-	t := docker.DefaultHTTPTransport(nil)
-	if s.o.DialLoopback == nil {
-		return t
-	}
-	direct := t.DialContext
-	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		if isLoopback(addr) {
-			return s.o.DialLoopback(ctx, addr)
+	hosts, closes := []docker.RegistryHost{}, []func(){e.close}
+	if registryHost == "docker.io" {
+		for _, m := range s.o.Registries.Mirrors {
+			mirror, err := s.mirror(ctx, m)
+			if err != nil {
+				return nil, nil, err
+			}
+			hosts, closes = append(hosts, mirror.host), append(closes, mirror.close)
 		}
-		return direct(ctx, network, addr)
 	}
-	return t
+	hosts = append(hosts, h)
+	return docker.NewResolver(docker.ResolverOptions{
+			Headers: http.Header{"User-Agent": {userAgent}},
+			Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
+		}), func() {
+			for _, c := range closes {
+				c()
+			}
+		}, nil
+}
+
+func authorizer(e endpoint, credentials func() (name, secret string)) docker.Authorizer {
+	return docker.NewDockerAuthorizer(docker.WithAuthClient(e.tokens),
+		docker.WithAuthCreds(func(asked string) (string, string, error) {
+			if asked != e.host.Host {
+				return "", "", nil
+			}
+			name, secret := credentials()
+			return name, secret, nil
+		}))
+}
+
+// mirror is asked without credentials, and not for long: the registry itself is there too.
+func (s *Store) mirror(ctx context.Context, address string) (endpoint, error) {
+	u, err := url.Parse(address)
+	if err != nil {
+		return endpoint{}, err
+	}
+	p := s.patience
+	p.tries = min(2, p.tries)
+	e, err := s.endpointAt(ctx, u.Scheme, u.Host, p)
+	e.host.Capabilities = docker.HostCapabilityPull | docker.HostCapabilityResolve
+	e.host.Authorizer = authorizer(e, func() (string, string) { return "", "" })
+	return e, err
 }
 
 // isLoopback tells whether a registry's host[:port] is this machine, by name or address alone: only then is plain
 // HTTP spoken. "localhost.example.com" or a name that resolves to 127.0.0.1 is not.
 func isLoopback(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	host = hostname(host)
 	if host == "localhost" {
 		return true
 	}
@@ -103,6 +103,7 @@ func registryError(ctx context.Context, action string, named reference.Named, er
 	name := reference.FamiliarName(named)
 	var status remoteerrors.ErrUnexpectedStatus
 	var dial *url.Error
+	var answer *statusError
 	switch {
 	case errors.Is(err, docker.ErrInvalidAuthorization):
 		return denied(action, name)
@@ -115,6 +116,13 @@ func registryError(ctx context.Context, action string, named reference.Named, er
 		}
 		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("registry answered %s to %s %s",
 			status.Status, status.RequestMethod, redacted(status.RequestURL)))
+	case errors.As(err, &answer):
+		if answer.status == http.StatusTooManyRequests {
+			return errdefs.ErrResourceExhausted.WithMessage("toomanyrequests: " + answer.Error())
+		}
+		return errdefs.ErrUnavailable.WithMessage(answer.Error())
+	case errdefs.IsPermissionDenied(err):
+		return errdefs.ErrPermissionDenied.WithMessage(innermost(err))
 	case errors.As(err, &dial):
 		return errdefs.ErrUnavailable.WithMessage(fmt.Sprintf("%s %q: %s", dial.Op, redacted(dial.URL), dial.Err))
 	}

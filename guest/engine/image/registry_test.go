@@ -13,6 +13,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -164,6 +165,7 @@ func openTest(t *testing.T, root string, uses func(string) []Use) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.patience = patience{tries: 4, first: 2 * time.Millisecond, most: 2 * time.Second, stall: 2 * time.Second}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
 }

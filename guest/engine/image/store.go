@@ -55,6 +55,8 @@ type Options struct {
 	InUse func(imageID string) []Use
 	// DialLoopback connects to a loopback "host:port" of the machine the user sits at. nil: that is this machine.
 	DialLoopback func(ctx context.Context, addr string) (net.Conn, error)
+	// Registries has passed Check.
+	Registries Registries
 }
 
 // Store holds the images of one engine. Safe for concurrent use.
@@ -73,6 +75,8 @@ type Store struct {
 	keys      keyLocks   // one unpack of a chain, one fetch of a blob at a time
 	hello     sync.Mutex // held while the hello image is made
 	collector collector
+	schemes   sync.Map // host[:port] of a registry that may be insecure: "http" or "https", as it was last found
+	patience  patience
 }
 
 // Open opens the store in o.Root, making it when it is new, and drops what an interrupted operation left behind.
@@ -81,7 +85,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := log.SetLevel("fatal"); err != nil { // containerd's chatter; what matters is in the errors
 		return nil, err
 	}
-	s := &Store{o: o, log: o.Log}
+	s := &Store{o: o, log: o.Log, patience: defaultPatience}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -91,8 +91,7 @@ func (s *Store) materialise(ctx context.Context, t tree, fetcher remotes.Fetcher
 	return layerError(err)
 }
 
-// fetchHandler brings one blob into the content store. A blob that does not arrive right leaves nothing behind, so
-// that the next try starts anew.
+// fetchHandler brings one blob into the content store.
 func (s *Store) fetchHandler(fetcher remotes.Fetcher, p *layerProgress) images.HandlerFunc {
 	return func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
 		isJSON := !images.IsLayerType(desc.MediaType)
@@ -103,15 +102,8 @@ func (s *Store) fetchHandler(fetcher remotes.Fetcher, p *layerProgress) images.H
 			return nil, s.keepBlob(ctx, desc.Digest)
 		}
 		desc.URLs = nil // an image must not make us call servers of its choice
-		// Not asked first whether the blob is there: only opening a writer puts an existing one under the lease.
-		err := remotes.Fetch(ctx, s.content, progressFetcher{fetcher, p}, desc)
-		if err != nil && !errdefs.IsAlreadyExists(err) {
-			cleanup, cancel := context.WithTimeout(context.WithoutCancel(ctx), cleanupTime)
-			defer cancel()
-			if abortErr := s.content.Abort(cleanup, remotes.MakeRefKey(ctx, desc)); abortErr != nil && !errdefs.IsNotFound(abortErr) {
-				s.log.Warn("drop partial download", "error", abortErr)
-			}
-			return nil, digestError(desc, err)
+		if err := s.fetchBlob(ctx, progressFetcher{fetcher, p}, desc); err != nil {
+			return nil, err
 		}
 		p.fetched(desc)
 		return nil, nil
@@ -135,7 +127,8 @@ func (s *Store) keepBlob(ctx context.Context, d digest.Digest) error {
 // digestError words a verification that failed as Docker does.
 func digestError(desc ocispec.Descriptor, err error) error {
 	wrong := errdefs.IsFailedPrecondition(err) &&
-		(strings.Contains(err.Error(), "unexpected commit") || strings.Contains(err.Error(), "exceeds expected size"))
+		(strings.Contains(err.Error(), "unexpected commit") || strings.Contains(err.Error(), "exceeds expected size") ||
+			strings.Contains(err.Error(), "past expected size"))
 	if !wrong {
 		return err
 	}
