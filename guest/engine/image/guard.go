@@ -66,7 +66,7 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 	redirected := req.Response != nil
 	if redirected && req.Header.Get("Content-Type") == "application/x-www-form-urlencoded" &&
 		req.URL.Host != req.Response.Request.URL.Host {
-		return nil, refused(req.URL, "credentials are not sent on to another server")
+		return nil, refusedURL(req.URL, "credentials are not sent on to another server")
 	}
 	if req.Header.Get("Authorization") != "" && (redirected || !g.tokens) {
 		req = req.Clone(req.Context())
@@ -78,11 +78,11 @@ func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
 func (g *guard) allowed(u *url.URL) error {
 	switch {
 	case u.Scheme != "https" && u.Scheme != "http":
-		return refused(u, "unknown scheme")
+		return refusedURL(u, "unknown scheme")
 	case g.secure && u.Scheme != "https":
-		return refused(u, "plain HTTP, but the registry is spoken to with TLS")
+		return refusedURL(u, "plain HTTP, but the registry is spoken to with TLS")
 	case !g.local && isLoopback(u.Host):
-		return refused(u, "an address of this machine")
+		return refusedURL(u, "an address of this machine")
 	}
 	if ip, err := netip.ParseAddr(strings.Trim(u.Hostname(), "[]")); err == nil && !g.local {
 		return checkForeign(ip)
@@ -90,7 +90,7 @@ func (g *guard) allowed(u *url.URL) error {
 	return nil
 }
 
-func refused(u *url.URL, why string) error {
+func refusedURL(u *url.URL, why string) error {
 	return errdefs.ErrPermissionDenied.WithMessage(fmt.Sprintf("the registry's redirect to %s is refused: %s", redacted(u.String()), why))
 }
 
