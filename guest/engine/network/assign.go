@@ -39,7 +39,7 @@ func (m *Manager) assignSubnets(n *netEntry, ipam *network.IPAM) error {
 		} else if m.overlapsOurs((*f.s).Pool, n) {
 			return forbidden("invalid pool request: Pool overlaps with other one on this address space")
 		}
-		(*f.s).settleGateway(n.gatewayless())
+		(*f.s).settleGateway(n.gatewayless(f.v6))
 	}
 	return nil
 }
@@ -97,5 +97,7 @@ func (m *Manager) overlapsOurs(p netip.Prefix, except *netEntry) bool {
 	return false
 }
 
-// gatewayless networks have no address of the host's.
-func (n *netEntry) gatewayless() bool { return n.Driver != driverBridge }
+// gatewayless networks set no address aside for a gateway: nobody would have it, or nobody go by it.
+func (n *netEntry) gatewayless(v6 bool) bool {
+	return n.Driver != driverBridge || n.noAddress(v6) && n.Internal
+}

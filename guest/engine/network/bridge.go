@@ -147,7 +147,7 @@ func (m *Manager) settleSubnets(n *netEntry, exists bool) error {
 			return err
 		}
 		s := &subnet{Pool: p, Chosen: true}
-		s.settleGateway(false)
+		s.settleGateway(n.gatewayless(f.v6))
 		*f.s, changed = s, true
 		if old != nil {
 			m.opts.Log.Warn("network: subnet replaced, the host uses it otherwise now", "network", n.Name, "old", old.Pool, "new", p)
@@ -163,10 +163,9 @@ func (m *Manager) settleSubnets(n *netEntry, exists bool) error {
 func createBridge(n *netEntry) (netlink.Link, error) {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = n.Device, n.MTU
-	if n.V4 != nil {
-		attrs.HardwareAddr = macFor(n.V4.Gateway)
-	} else {
-		attrs.HardwareAddr = macFor(n.V6.Gateway)
+	s := cmp.Or(n.V4, n.V6)
+	if attrs.HardwareAddr = macFor(s.Gateway); !s.Gateway.IsValid() {
+		attrs.HardwareAddr = macFor(s.Pool.Addr())
 	}
 	if err := netlink.LinkAdd(&netlink.Bridge{LinkAttrs: attrs}); err != nil {
 		return nil, fmt.Errorf("make bridge %s: %w", n.Device, err)
@@ -179,7 +178,7 @@ func (m *Manager) configureBridge(n *netEntry, link netlink.Link) error {
 	sysctls := []sysctl{{"net/ipv6/conf/" + n.Device + "/accept_ra", "0"}}
 	if !n.Borrowed {
 		// Without IPv6 there is no link-local way from containers to the host's services either.
-		sysctls = append(sysctls, sysctl{"net/ipv6/conf/" + n.Device + "/disable_ipv6", strconv.Itoa(1 - b2i(n.V6 != nil))})
+		sysctls = append(sysctls, sysctl{"net/ipv6/conf/" + n.Device + "/disable_ipv6", strconv.Itoa(1 - b2i(n.V6 != nil && !n.isolated6))})
 	}
 	if n.Internal && !n.Borrowed {
 		// Nothing that comes from it is forwarded, whatever becomes of the table. IPv6 has no such setting.
@@ -194,7 +193,7 @@ func (m *Manager) configureBridge(n *netEntry, link netlink.Link) error {
 		return err
 	}
 	for _, s := range []*subnet{n.V4, n.V6} {
-		if s == nil || !s.Gateway.IsValid() {
+		if s == nil || !s.Gateway.IsValid() || n.noAddress(s.Pool.Addr().Is6()) {
 			continue
 		}
 		addr := &netlink.Addr{IPNet: ipNet(netip.PrefixFrom(s.Gateway, s.Pool.Bits()))}

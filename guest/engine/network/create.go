@@ -43,6 +43,9 @@ func (m *Manager) Create(_ context.Context, req network.CreateRequest) (string, 
 		err = m.applyConfigFrom(n, req)
 	}
 	if err == nil {
+		err = n.checkGatewayModes()
+	}
+	if err == nil {
 		err = m.assignSubnets(n, req.IPAM)
 	}
 	if err != nil {

@@ -30,10 +30,11 @@ func newIPAM(s *subnet) *ipam {
 		a.from = s.Range
 	}
 	a.last = a.from.Masked().Addr()
-	if !s.Range.IsValid() {
-		a.last = a.last.Next()
-	} else {
+	switch {
+	case s.Range.IsValid():
 		a.last = a.last.Prev() // so that the first of the range comes first
+	case s.Gateway.IsValid():
+		a.last = a.last.Next()
 	}
 	bits := s.Pool.Addr().BitLen() - s.Pool.Bits()
 	if s.Pool.Addr().Is6() || bits > 1 { // RFC 3021: a /31 has no such addresses

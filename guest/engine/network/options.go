@@ -35,6 +35,17 @@ type bridgeOptions struct {
 	prefix string     // of the interfaces' names inside
 
 	antiSpoofing bool // containers send from their own addresses only
+
+	inhibit4             bool // the bridge has no IPv4 address: the gateway is another machine, or nobody
+	isolated4, isolated6 bool // the host has no address on the network, and so no way to it
+}
+
+// noAddress tells that the host has no address of the family on the bridge.
+func (o *bridgeOptions) noAddress(v6 bool) bool {
+	if v6 {
+		return o.isolated6
+	}
+	return o.isolated4 || o.inhibit4
 }
 
 // parseBridgeOptions reads the options; what Docker's bridge driver does not know it takes without a word, as Docker.
@@ -73,15 +84,38 @@ func (o *bridgeOptions) set(name, value string) (err error) {
 			return fmt.Errorf("an interface's prefix has 1 to 12 characters")
 		}
 		o.prefix = value
-	case optDefault, optInhibit, optIPv4, optIPv6:
+	case optInhibit:
+		o.inhibit4, err = strconv.ParseBool(value)
+	case optDefault, optIPv4, optIPv6:
 		unused, err = strconv.ParseBool(value)
-		if err == nil && unused && (name == optDefault || name == optInhibit) {
+		if err == nil && unused && name == optDefault {
 			return fmt.Errorf("naru does not serve it")
 		}
-	case optMode4, optMode6:
-		if value != "nat" {
-			return fmt.Errorf("naru serves the gateway mode nat")
-		}
+	case optMode4:
+		o.isolated4, err = isolatedMode(value)
+	case optMode6:
+		o.isolated6, err = isolatedMode(value)
 	}
 	return err
+}
+
+// isolatedMode reads a gateway mode.
+func isolatedMode(value string) (bool, error) {
+	switch value {
+	case "nat":
+		return false, nil
+	case "isolated":
+		return true, nil
+	case "routed", "nat-unprotected":
+		return false, fmt.Errorf("naru serves the gateway modes nat and isolated")
+	}
+	return false, fmt.Errorf("unknown gateway mode %s", value)
+}
+
+// checkGatewayModes refuses modes that do not fit the network.
+func (n *netEntry) checkGatewayModes() error {
+	if (n.isolated4 || n.isolated6) && !n.Internal && !n.ConfigOnly {
+		return invalid("gateway mode 'isolated' can only be used for an internal network")
+	}
+	return nil
 }

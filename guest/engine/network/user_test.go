@@ -137,6 +137,10 @@ func TestCreateRefusals(t *testing.T) {
 		{network.CreateRequest{Name: "x", EnableIPv4: &no}, errdefs.IsInvalidArgument, "IPv4 or IPv6 must be enabled"},
 		{network.CreateRequest{Name: "x", Options: map[string]string{optICC: "maybe"}}, errdefs.IsInvalidArgument,
 			`failed to parse com.docker.network.bridge.enable_icc value: maybe (strconv.ParseBool: parsing "maybe": invalid syntax)`},
+		{network.CreateRequest{Name: "x", Options: map[string]string{optMode4: "isolated"}}, errdefs.IsInvalidArgument,
+			"gateway mode 'isolated' can only be used for an internal network"},
+		{network.CreateRequest{Name: "x", Options: map[string]string{optMode6: "open"}}, errdefs.IsInvalidArgument,
+			"failed to parse com.docker.network.bridge.gateway_mode_ipv6 value: open (unknown gateway mode open)"},
 		{network.CreateRequest{Name: "x", Scope: "swarm"}, errdefs.IsPermissionDenied, "cannot create a swarm scoped network when swarm is not active"},
 		{network.CreateRequest{Name: "x", ConfigOnly: true, Internal: true}, errdefs.IsPermissionDenied, "configuration network can only contain network " +
 			"specific fields. Network operator fields like [ ingress | internal | attachable | scope ] are not supported."},
