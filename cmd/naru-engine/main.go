@@ -22,6 +22,7 @@ import (
 	"naru/guest/api"
 	"naru/guest/engine"
 	"naru/guest/engine/container"
+	"naru/guest/engine/image"
 	"naru/guest/server"
 	"naru/guest/shares"
 )
@@ -167,6 +168,10 @@ func settings(o *engine.Options, config string) (token string, err error) {
 	}
 	if o.Remap, err = engine.ParseRemap(s.UsernsRemap); err != nil {
 		return "", err
+	}
+	o.Registries = image.Registries{Mirrors: s.RegistryMirrors, Insecure: s.InsecureRegistries, CertsDir: filepath.Join(o.Root, "certs.d")}
+	if err := o.Registries.Check(); err != nil {
+		return "", fmt.Errorf("setting registry-mirrors or insecure-registries: %w", err)
 	}
 	if config != "" { // the document lasts as long as the machine
 		return token, nil

@@ -117,6 +117,10 @@ type EngineSettings struct {
 	// LogDriver is the log driver of containers that name none, LogOpts its options; those of a container come first.
 	LogDriver string            `json:"log-driver,omitempty"`
 	LogOpts   map[string]string `json:"log-opts,omitempty"`
+	// RegistryMirrors are asked before Docker Hub ("https://mirror.example.com"); InsecureRegistries ("host[:port]", "10.0.0.0/8")
+	// need no valid certificate, and plain HTTP will do.
+	RegistryMirrors    []string `json:"registry-mirrors,omitempty"`
+	InsecureRegistries []string `json:"insecure-registries,omitempty"`
 }
 
 // ConfigLabel and ConfigFile say where the config document is.

@@ -42,8 +42,9 @@ type Options struct {
 	// HostSockets are unix sockets of the host that may be bound, beside those in the shares.
 	HostSockets []string
 	// LogConfig is what container.DefaultLog made of the settings; zero is json-file without options.
-	LogConfig containertypes.LogConfig
-	Remap     *runtime.IDMap // user namespaces for containers by default; nil for none
+	LogConfig  containertypes.LogConfig
+	Registries image.Registries // have passed Check
+	Remap      *runtime.IDMap   // user namespaces for containers by default; nil for none
 	// Socket is where this engine's API is served, HostSocket where the user reaches it when that is elsewhere; "" for
 	// none.
 	Socket, HostSocket string
@@ -108,7 +109,7 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 }
 
 func (e *Engine) openParts(ctx context.Context) (err error) {
-	images := image.Options{Root: e.Root, Events: e.Events, Log: e.Log, InUse: e.imageUses}
+	images := image.Options{Root: e.Root, Events: e.Events, Log: e.Log, InUse: e.imageUses, Registries: e.Registries}
 	if e.Mode == api.ModeMachine {
 		images.DialLoopback = func(ctx context.Context, addr string) (net.Conn, error) {
 			return e.Networks.Publisher().Dial(ctx, addr)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/registry"
@@ -40,7 +41,7 @@ func systemInfo(ctx context.Context, e *engine.Engine) (*system.Info, error) {
 		NFd:     facts.OpenFiles(), NGoroutines: runtime.NumGoroutine(), NEventsListener: e.Events.Listeners(),
 		SystemTime: time.Now().Format(time.RFC3339Nano), KernelVersion: facts.Kernel(), OperatingSystem: facts.OperatingSystem(),
 		OSVersion: facts.OSVersion(), OSType: "linux", Architecture: facts.Architecture(), NCPU: runtime.NumCPU(), MemTotal: facts.Memory(),
-		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(),
+		IndexServerAddress: "https://index.docker.io/v1/", RegistryConfig: registryConfig(e.Registries),
 		HTTPProxy: facts.Proxy("HTTP_PROXY"), HTTPSProxy: facts.Proxy("HTTPS_PROXY"), NoProxy: facts.Proxy("NO_PROXY"),
 		LiveRestoreEnabled: true, FirewallBackend: &system.FirewallInfo{Driver: "nftables"}, CDISpecDirs: []string{},
 	}
@@ -51,13 +52,25 @@ func systemInfo(ctx context.Context, e *engine.Engine) (*system.Info, error) {
 	return info, fillContainers(ctx, info, e.Containers)
 }
 
-// registryConfig: plain HTTP is spoken to loopback addresses only, and there are no mirrors.
-func registryConfig() *registry.ServiceConfig {
-	return &registry.ServiceConfig{
-		InsecureRegistryCIDRs: []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("127.0.0.0/8")},
-		IndexConfigs:          map[string]*registry.IndexInfo{"docker.io": {Name: "docker.io", Mirrors: []string{}, Secure: true, Official: true}},
-		Mirrors:               []string{},
+// registryConfig shows the settings for registries as Docker does: loopback addresses are always insecure ones.
+func registryConfig(r image.Registries) *registry.ServiceConfig {
+	mirrors := append([]string{}, r.Mirrors...)
+	for i, m := range mirrors {
+		mirrors[i] = strings.TrimSuffix(m, "/") + "/"
 	}
+	c := &registry.ServiceConfig{
+		InsecureRegistryCIDRs: []netip.Prefix{netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("127.0.0.0/8")},
+		IndexConfigs:          map[string]*registry.IndexInfo{"docker.io": {Name: "docker.io", Mirrors: mirrors, Secure: true, Official: true}},
+		Mirrors:               mirrors,
+	}
+	for _, name := range r.Insecure {
+		if p, err := netip.ParsePrefix(name); err == nil {
+			c.InsecureRegistryCIDRs = append(c.InsecureRegistryCIDRs, p)
+		} else {
+			c.IndexConfigs[name] = &registry.IndexInfo{Name: name, Mirrors: []string{}}
+		}
+	}
+	return c
 }
 
 func fillPrograms(ctx context.Context, info *system.Info, e *engine.Engine) {
