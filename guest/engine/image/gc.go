@@ -83,6 +83,7 @@ func (s *Store) Collect(ctx context.Context) error {
 	}
 	full := s.collector.full.Swap(false)
 	if full {
+		s.sweepIngests(time.Minute)
 		if err := s.markAll(ctx); err != nil && !errdefs.IsAlreadyExists(err) {
 			s.collector.full.Store(true)
 			return err

@@ -134,7 +134,7 @@ func checkSurvivor(t *testing.T, root string, round uint64) {
 		}
 	}
 	wantEmpty(t, s)
-	if free := freeBytes(root); free < 55<<20 {
+	if free := freeBytes(root); free < 48<<20 { // the databases do not shrink
 		t.Errorf("round %d: only %d bytes are free", round, free)
 	}
 }

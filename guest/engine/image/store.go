@@ -111,6 +111,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := s.loadIndex(ctx); err != nil {
 		return nil, err
 	}
+	s.sweepIngests(0)
 	s.keepReserve()
 	s.collector.full.Store(true)
 	s.collector.start(s)
