@@ -33,7 +33,7 @@ const psqlUntil = `ask() { naru exec $N-db psql -qtA -h 127.0.0.1 -U postgres -c
 
 // TestPrograms: real programs on networks and volumes, as people run them.
 func TestPrograms(t *testing.T) {
-	for _, name := range []string{"direct"} {
+	for _, name := range contexts {
 		t.Run(name, func(t *testing.T) {
 			w := inContext(t, name)
 			env := []string{"PG=" + w.image(t, "postgres"), "REDIS=" + w.image(t, "redis"), "IMG=" + w.image(t, "bookworm"), "N=prog", "SHOP=" + shop, "VISIT=" + visit}
