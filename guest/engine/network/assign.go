@@ -64,7 +64,7 @@ func (n *netEntry) addSubnet(c network.IPAMConfig) error {
 		return invalid("multicast and loopback subnets are not allowed: %s", s.Pool)
 	}
 	if *slot != nil {
-		return forbidden("bridge driver doesn't support multiple subnets")
+		return forbidden("%s driver doesn't support multiple subnets", n.Driver)
 	}
 	*slot = s
 	return nil

@@ -98,7 +98,7 @@ func (m *Manager) letGo(list []want) {
 
 // ensureUp brings up a network that an earlier engine has taken down when it stopped.
 func (m *Manager) ensureUp(n *netEntry) error {
-	if n.Driver != driverBridge {
+	if n.Driver != driverBridge && !n.isLan() {
 		return nil
 	}
 	m.mu.Lock()
@@ -115,7 +115,7 @@ func (m *Manager) ensureUp(n *netEntry) error {
 	if up {
 		return nil
 	}
-	if err := m.bringUp(n); err != nil {
+	if err := m.realize(n); err != nil {
 		return fmt.Errorf("network %s: %w", n.Name, err)
 	}
 	return nil
@@ -163,6 +163,13 @@ func (m *Manager) takeSpace(ctx context.Context, b *box, list []want) ([]want, e
 			}
 		}
 		return list[1:], nil
+	}
+	if list[0].n.isLan() {
+		s, err := none.pool.take(ctx)
+		if err == nil {
+			b.Pin = s.Pin
+		}
+		return list, err
 	}
 	s, err := m.takeBare(ctx)
 	if err != nil {
@@ -280,6 +287,9 @@ func (m *Manager) connect(b *box, w want, h *netlink.Handle) (err error) {
 		return err
 	}
 	ep.Inside = b.freeInterface(w)
+	if w.n.isLan() {
+		return m.plugLan(w.n, ep, h)
+	}
 	if err := m.plug(w.n, ep, h); err != nil {
 		return err
 	}
@@ -366,7 +376,11 @@ func (m *Manager) settleGateways(b *box, h *netlink.Handle) error {
 		if f.v6 {
 			s = nets[f.ep.NetworkID].V6
 		}
-		if err := setDefaultRoute(h, f.ep.Inside, s.Gateway); err != nil {
+		set := func() error { return setDefaultRoute(h, f.ep.Inside, s.Gateway) }
+		if nets[f.ep.NetworkID].routed() {
+			set = func() error { return setDefaultDevice(h, f.ep.Inside, f.v6) }
+		}
+		if err := set(); err != nil {
 			return err
 		}
 		*f.now = f.ep.NetworkID

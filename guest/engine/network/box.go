@@ -96,8 +96,11 @@ func gatewayEndpoints(b *box, nets map[string]*netEntry) (v4, v6 *endpoint) {
 
 // ways tells by which families what leaves could go through the endpoint.
 func (ep *endpoint) ways(n *netEntry) (v4, v6 bool) {
-	if n == nil || n.Internal {
+	if n == nil || n.leadsNowhere() {
 		return false, false
+	}
+	if n.routed() {
+		return ep.Addr.IsValid(), ep.Addr6.IsValid()
 	}
 	return ep.Addr.IsValid() && n.V4 != nil && n.V4.Gateway.IsValid(), ep.Addr6.IsValid() && n.V6 != nil && n.V6.Gateway.IsValid()
 }

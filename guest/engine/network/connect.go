@@ -120,7 +120,7 @@ func (m *Manager) holdOne(req Request, ref string, s *network.EndpointSettings) 
 		}
 	}
 	list, err := m.hold(Request{Settings: map[string]*network.EndpointSettings{n.ID: s}})
-	if err == nil && list[0].n.Driver != driverBridge {
+	if err == nil && list[0].n.Driver != driverBridge && !list[0].n.isLan() {
 		m.letGo(list)
 		return nil, nil, errShared()
 	}
@@ -169,9 +169,16 @@ func (m *Manager) leave(ctx context.Context, b, next *box, n *netEntry) error {
 	}
 	var errs []error
 	errs = append(errs, m.saveBox(next))
-	if b.Pin != "" && ep.Link != "" {
+	if b.Pin != "" && (ep.Link != "" || n.isLan()) {
 		errs = append(errs, m.unplug(ep))
-		errs = append(errs, m.inside(b.Pin, func(h *netlink.Handle) error { return m.settleGateways(next, h) }))
+		errs = append(errs, m.inside(b.Pin, func(h *netlink.Handle) error {
+			if n.isLan() {
+				if err := unplugLan(ep, h); err != nil {
+					return err
+				}
+			}
+			return m.settleGateways(next, h)
+		}))
 	}
 	errs = append(errs, m.republish(ctx, b, next), m.saveBox(next))
 	m.release(ep)
@@ -180,6 +187,9 @@ func (m *Manager) leave(ctx context.Context, b, next *box, n *netEntry) error {
 
 // unplug deletes the endpoint's veth pair. Idempotent.
 func (m *Manager) unplug(ep *endpoint) error {
+	if ep.Link == "" {
+		return nil
+	}
 	link, err := m.host.handle.LinkByName(ep.Link)
 	var missing netlink.LinkNotFoundError
 	if errors.As(err, &missing) {

@@ -64,10 +64,15 @@ func (m *Manager) Create(_ context.Context, req network.CreateRequest) (string, 
 
 // make brings a network into being: an engine that is killed in between is followed by one that clears it away.
 func (m *Manager) make(n *netEntry) error {
-	if n.Driver == driverBridge && !n.ConfigOnly {
-		if err := m.claimDevice(n); err != nil {
-			return err
-		}
+	claim := func(*netEntry) error { return nil }
+	switch {
+	case n.isLan():
+		claim = m.claimParent
+	case n.Driver == driverBridge && !n.ConfigOnly:
+		claim = m.claimDevice
+	}
+	if err := claim(n); err != nil {
+		return err
 	}
 	n.Unfinished = true
 	if err := m.saveNetwork(n, false); err != nil {
@@ -89,6 +94,8 @@ func (m *Manager) realize(n *netEntry) error {
 	switch {
 	case n.ConfigOnly:
 		return nil
+	case n.isLan():
+		return m.bringUpLan(n)
 	case n.Driver == driverBridge:
 		return m.bringUp(n)
 	}
@@ -103,6 +110,9 @@ func (m *Manager) unmake(n *netEntry) error {
 		if !n.Borrowed {
 			err = errors.Join(err, removeBridge(n.Device))
 		}
+	}
+	if n.isLan() {
+		err = m.removeParent(n)
 	}
 	if err != nil {
 		return err
@@ -146,9 +156,18 @@ func (m *Manager) plan(req network.CreateRequest) (*netEntry, error) {
 	if n.ConfigOnly {
 		n.Driver = driverNull
 	}
-	var err error
+	return n, n.parseOptions()
+}
+
+// parseOptions reads the driver's options.
+func (n *netEntry) parseOptions() (err error) {
+	if n.isLan() {
+		n.bridgeOptions, _ = parseBridgeOptions(nil)
+		n.lan, err = parseLanOptions(n.Driver, n.Options)
+		return err
+	}
 	n.bridgeOptions, err = parseBridgeOptions(n.Options)
-	return n, err
+	return err
 }
 
 // setFamilies reads which addresses the containers get.
@@ -195,7 +214,7 @@ func checkScope(req network.CreateRequest) error {
 
 func checkDriver(n *netEntry) error {
 	switch n.Driver {
-	case driverBridge:
+	case driverBridge, driverMacvlan, driverIPvlan:
 		if n.NoIPv4 && !n.IPv6 && !n.ConfigOnly {
 			return invalid("IPv4 or IPv6 must be enabled")
 		}

@@ -64,13 +64,13 @@ func (ep *endpoint) settings(n *netEntry) *network.EndpointSettings {
 	out.NetworkID, out.EndpointID, out.DNSNames, out.MacAddress = n.ID, ep.EndpointID, ep.DNSNames, ep.MAC
 	if ep.Addr.IsValid() {
 		out.IPAddress, out.IPPrefixLen = ep.Addr, n.V4.Pool.Bits()
-		if !n.Internal {
+		if !n.leadsNowhere() {
 			out.Gateway = n.V4.Gateway
 		}
 	}
 	if ep.Addr6.IsValid() {
 		out.GlobalIPv6Address, out.GlobalIPv6PrefixLen = ep.Addr6, n.V6.Pool.Bits()
-		if !n.Internal {
+		if !n.leadsNowhere() {
 			out.IPv6Gateway = n.V6.Gateway
 		}
 	}

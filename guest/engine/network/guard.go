@@ -66,7 +66,7 @@ func unsupported(err error) bool {
 func (g *guard) sync(nets []*netEntry) error {
 	wanted := map[netip.Prefix]bool{}
 	for _, n := range nets {
-		if n.index == 0 {
+		if n.Driver != driverBridge || n.index == 0 {
 			continue
 		}
 		for _, p := range n.pools() {

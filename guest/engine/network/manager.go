@@ -138,6 +138,11 @@ func (m *Manager) load() error {
 		}
 	}
 	for _, n := range m.nets {
+		if n.isLan() && used[n.ID] {
+			if err := m.bringUpLan(n); err != nil {
+				m.opts.Log.Warn("network: cannot be brought up", "network", n.Name, "error", err)
+			}
+		}
 		if n.Driver != driverBridge {
 			continue
 		}
@@ -259,6 +264,10 @@ func (m *Manager) Teardown(ctx context.Context) error {
 	m.mu.Unlock()
 	errs = append(errs, m.Close(), m.table.remove(), m.posts.remove(), m.guard.remove())
 	for _, n := range m.sorted() {
+		if n.isLan() && n.index != 0 {
+			errs = append(errs, m.removeParent(n))
+			n.index = 0
+		}
 		if n.Driver == driverBridge && n.index != 0 {
 			errs = append(errs, removeShards(n))
 			if !n.Borrowed {

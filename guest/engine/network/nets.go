@@ -26,6 +26,9 @@ const (
 	driverBridge = "bridge"
 	driverHost   = "host"
 	driverNull   = "null"
+
+	driverMacvlan = "macvlan"
+	driverIPvlan  = "ipvlan"
 )
 
 // subnet is one address range of a network.
@@ -43,7 +46,8 @@ type netRecord struct {
 	Name       string
 	Driver     string
 	Created    time.Time
-	Device     string  `json:",omitempty"` // driver bridge: the bridge's name
+	Device     string  `json:",omitempty"` // the bridge's name; of macvlan and ipvlan, the parent's
+	MadeParent bool    `json:",omitempty"` // macvlan, ipvlan: the parent is ours
 	Borrowed   bool    `json:",omitempty"` // the bridge is the user's own: it is not removed
 	V4         *subnet `json:",omitempty"`
 	V6         *subnet `json:",omitempty"`
@@ -68,7 +72,8 @@ type netRecord struct {
 type netEntry struct {
 	netRecord
 	bridgeOptions
-	index        int        // driver bridge: the bridge's interface index, 0 while it is not up
+	lan          lanOptions
+	index        int        // of the interface Device, 0 while the network is not up
 	ipam4, ipam6 *ipam      // nil where the network has no such addresses, or is not up
 	shards       shards     // driver bridge: all of its bridges; guarded by the Manager's mu
 	growing      sync.Mutex // held while a bridge is added
@@ -98,10 +103,8 @@ func (m *Manager) loadNetworks() error {
 		if n.Unfinished {
 			return m.removeUnfinished(n)
 		}
-		var err error
-		n.bridgeOptions, err = parseBridgeOptions(n.Options)
 		m.nets[id] = n
-		return err
+		return n.parseOptions()
 	})
 	if err != nil {
 		return fmt.Errorf("read networks: %w", err)
@@ -129,6 +132,11 @@ func (m *Manager) removeUnfinished(n *netEntry) error {
 	if n.Driver == driverBridge && n.Device != "" && !n.Borrowed {
 		if err := errors.Join(removeShards(n), removeBridge(n.Device)); err != nil {
 			m.opts.Log.Warn("network: bridge of an unfinished network is left behind", "bridge", n.Device, "error", err)
+		}
+	}
+	if n.isLan() {
+		if err := m.removeParent(n); err != nil {
+			m.opts.Log.Warn("network: parent of an unfinished network is left behind", "parent", n.Device, "error", err)
 		}
 	}
 	return m.opts.Store.Delete(kindNetwork, n.ID, false)

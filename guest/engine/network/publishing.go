@@ -18,7 +18,7 @@ func (m *Manager) publishAll(ctx context.Context, b *box) error {
 	if err != nil {
 		return err
 	}
-	b.Via, b.Via6 = b.exits()
+	b.Via, b.Via6 = m.exits(b)
 	if !b.Via.IsValid() && !b.Via6.IsValid() {
 		return nil
 	}
@@ -39,12 +39,16 @@ func (m *Manager) publishAll(ctx context.Context, b *box) error {
 	return m.tellTable(func() error { return m.table.publish(b.published()) }, b.published()...)
 }
 
-// exits are the container's addresses on the networks that are its ways out.
-func (b *box) exits() (v4, v6 netip.Addr) {
-	if ep := b.on(b.Gateway); ep != nil {
+// exits are the container's addresses on the bridges that are its ways out: a port that is published leads there. What
+// is straight on a link of the host's needs no publishing.
+func (m *Manager) exits(b *box) (v4, v6 netip.Addr) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	bridged := func(id string) bool { n := m.nets[id]; return n != nil && !n.isLan() }
+	if ep := b.on(b.Gateway); ep != nil && bridged(b.Gateway) {
 		v4 = ep.Addr
 	}
-	if ep := b.on(b.Gateway6); ep != nil {
+	if ep := b.on(b.Gateway6); ep != nil && bridged(b.Gateway6) {
 		v6 = ep.Addr6
 	}
 	return v4, v6
@@ -173,7 +177,7 @@ func (b *binding) granted(ip string, port uint16) error {
 
 // republish moves the ports to where next leads out, when that is elsewhere than in old. A random port stays the same.
 func (m *Manager) republish(ctx context.Context, old, next *box) error {
-	via, via6 := next.exits()
+	via, via6 := m.exits(next)
 	if via == old.Via && via6 == old.Via6 || len(next.Wishes) == 0 {
 		return nil
 	}

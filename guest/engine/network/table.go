@@ -149,7 +149,7 @@ func (t *table) sync(nets []*netEntry, list []published) error {
 	s := t.sets()
 	content := elements{}
 	for _, n := range nets {
-		if n.index != 0 {
+		if n.Driver == driverBridge && n.index != 0 {
 			content.ofNetwork(s, n)
 		}
 	}

@@ -126,6 +126,9 @@ func checkSettings(n *netEntry, name string, s *network.EndpointSettings) error 
 	if n != nil {
 		n.checkInside(ipam, say)
 	}
+	if n != nil && n.Driver == driverIPvlan && len(s.MacAddress) > 0 {
+		say("ipvlan interfaces do not support custom mac address assignment")
+	}
 	checkDriverOpts(s.DriverOpts, say)
 	if m := s.MacAddress; len(m) > 0 && (len(m) != 6 || m[0]&1 != 0) {
 		say("invalid MAC address: %s: six bytes are wanted, and no multicast address", m)
