@@ -15,8 +15,9 @@ var systemRows = []row{
 naru run --rm --name $N -v /var/run/docker.sock:/var/run/docker.sock $IMG python3 -c "$P" /var/run/docker.sock $N
 naru run --rm --name $N --mount type=bind,source=/run/docker.sock,target=/tmp/s,readonly $IMG python3 -c "$P" /tmp/s $N
 S=$(naru context inspect -f '{{.Socket}}' $NARU_CONTEXT); naru run --rm --name $N -v ${S#unix://}:/s $IMG python3 -c "$P" /s $N
-naru run -d --name $N -v /var/run/docker.sock:/s $IMG sleep 1000 >/dev/null; naru inspect -f '{{(index .Mounts 0).Source}}' $N`,
-		stdout: "True True\nTrue True\nTrue True\n/var/run/docker.sock\n"},
+naru run -d --name $N -v /var/run/docker.sock:/s $IMG sleep 1000 >/dev/null; naru inspect -f '{{(index .Mounts 0).Source}}' $N
+naru create --name ${N}b -v ${S#unix://}:/run/docker.sock $IMG true >/dev/null; tar -c /etc/hostname 2>/dev/null | naru cp - ${N}b:/mnt && echo copied`,
+		stdout: "True True\nTrue True\nTrue True\n/var/run/docker.sock\ncopied\n"},
 	{name: "doctor", script: `naru doctor | grep -A1 PROBLEM; naru doctor --format json | grep -o '"context":"'$NARU_CONTEXT'"' | wc -l`, stdout: "1\n"},
 	{name: "info and version", script: `naru info -f '{{.OSType}} {{.DefaultRuntime}} {{.LiveRestoreEnabled}} {{.Swarm.LocalNodeState}} {{.FirewallBackend.Driver}}'; naru system info | grep -cE '^ (Runs|ID|Docker Root Dir): .'
 naru version -f '{{.Server.Os}} {{range .Server.Components}}{{.Name}} {{end}}'; naru version | grep -c ' Version: '`,

@@ -52,7 +52,7 @@ func (m *Manager) lookAt(ctx context.Context, who string, number int, p *point, 
 	if err != nil {
 		return mnt, err
 	}
-	source, err := m.prepare(ctx, who, number, p)
+	source, err := m.sourceOf(ctx, who, number, p, true)
 	if err != nil {
 		return mnt, err
 	}

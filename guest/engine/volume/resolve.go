@@ -50,17 +50,9 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 	}
 	mounts, shown := make([]runtime.Mount, 0, len(points)), make([]container.MountPoint, 0, len(points))
 	for i, p := range points {
-		source := p.Source
-		if p.Type == mount.TypeBind && m.isSocket(source) {
-			source = m.opts.Socket
-		} else if host, err := m.hostSocketOf(p, before != nil); err != nil {
+		source, err := m.sourceOf(ctx, containerID, i, p, before != nil)
+		if err != nil {
 			return nil, nil, err
-		} else if host != "" {
-			source = host
-		} else if before != nil { // it starts
-			if source, err = m.prepare(ctx, containerID, i, p); err != nil {
-				return nil, nil, err
-			}
 		}
 		mnt, err := p.mount(source)
 		if err != nil {
@@ -78,6 +70,21 @@ func (m *Manager) Resolve(ctx context.Context, containerID string, cfg *containe
 		}
 	}
 	return mounts, shown, nil
+}
+
+// sourceOf is what is mounted for a point: of the sockets that have names of their own the real one. needed says that it
+// is about to be mounted; at a container's creation nothing is prepared.
+func (m *Manager) sourceOf(ctx context.Context, who string, number int, p *point, needed bool) (string, error) {
+	if p.Type == mount.TypeBind && m.isSocket(p.Source) {
+		return m.opts.Socket, nil
+	}
+	if host, err := m.hostSocketOf(p, needed); err != nil || host != "" {
+		return host, err
+	}
+	if !needed {
+		return p.Source, nil
+	}
+	return m.prepare(ctx, who, number, p)
 }
 
 // hostSocketOf is hostSocket of a bind in a container that starts.
