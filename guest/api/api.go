@@ -45,21 +45,23 @@ const MaxHello = 4096
 
 // ControlRequest asks the keeper for one thing.
 type ControlRequest struct {
-	Op   string    `json:"op"`             // one of the Op constants
-	Time time.Time `json:"time,omitempty"` // OpSetTime
+	Op   string        `json:"op"`             // one of the Op constants
+	Step time.Duration `json:"step,omitempty"` // OpStepTime
 }
 
 // Operations of a ControlRequest.
 const (
-	OpPoweroff = "poweroff" // stop the containers and the engine, sync, power off; the reply comes before the work
-	OpStatus   = "status"   // fills ControlReply.Status
-	OpSetTime  = "set-time"
+	OpPoweroff = "poweroff"  // stop the containers and the engine, sync, power off; the reply comes before the work
+	OpStatus   = "status"    // fills ControlReply.Status
+	OpTime     = "time"      // fills ControlReply.Time
+	OpStepTime = "step-time" // adds Step to the clock, which is exact however long the request took
 )
 
 // ControlReply answers a ControlRequest.
 type ControlReply struct {
-	Error  string  `json:"error,omitempty"`
-	Status *Status `json:"status,omitempty"`
+	Error  string    `json:"error,omitempty"`
+	Status *Status   `json:"status,omitempty"`
+	Time   time.Time `json:"time,omitzero"`
 }
 
 // Status is what the keeper knows of the guest. Sizes are bytes.

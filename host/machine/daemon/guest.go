@@ -108,36 +108,3 @@ func (d *Daemon) publishOnce(ctx context.Context, onReady func()) error {
 	}
 	return d.ports.Serve(ctx, conn, onReady)
 }
-
-// keepTime sets the guest's clock: once it has booted, for the time in its config document is as old as the boot took,
-// and whenever the host's has jumped, because it slept or somebody set it. The guest's own stands still while the host
-// sleeps.
-func (d *Daemon) keepTime(ctx context.Context) {
-	const every, much = 10 * time.Second, time.Second
-	d.setTime(ctx)
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	last := time.Now()
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		now := time.Now()
-		monotonic, wall := now.Sub(last), now.Round(0).Sub(last.Round(0))
-		last = now
-		if jump := wall - monotonic; jump.Abs() >= much {
-			d.log.Info("the host's clock jumped", "by", jump)
-			d.setTime(ctx)
-		}
-	}
-}
-
-func (d *Daemon) setTime(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
-	defer cancel()
-	if _, err := d.ask(ctx, api.ControlRequest{Op: api.OpSetTime, Time: time.Now()}); err != nil {
-		d.log.Warn("set the guest's clock", "error", err)
-	}
-}
