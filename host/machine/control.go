@@ -35,6 +35,8 @@ type Shell struct {
 // State is where the machine is in its life:
 //
 //	stopped → booting → running → stopping → stopped
+//	             │        ↑└─→ idle: nothing ran for a while, the VM is off, and the next call boots it
+//	             │        └─── booting ←┘
 //	             └──→ failed (naru-machine ends; the next start begins anew)
 type State string
 
@@ -43,6 +45,7 @@ const (
 	StateStopped  State = "stopped"
 	StateBooting  State = "booting"
 	StateRunning  State = "running"
+	StateIdle     State = "idle"
 	StateStopping State = "stopping"
 	StateFailed   State = "failed"
 )

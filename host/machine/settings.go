@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"time"
 
 	"naru/guest/api"
 	"naru/platform/paths"
@@ -26,6 +27,7 @@ type Settings struct {
 	Disk    uint64  `json:"disk,omitempty"`   // bytes; the data disk can grow, never shrink
 	Shares  []Share `json:"shares"`
 	Backend string  `json:"backend,omitempty"` // "qemu"; empty for the best one here
+	Idle    int     `json:"idle,omitempty"`    // seconds with nothing running until the VM is put to rest; negative for never
 	// Sockets are unix sockets of the host that containers may bind although they are in no share.
 	Sockets []string `json:"sockets,omitempty"`
 
@@ -46,6 +48,8 @@ const (
 	minDisk   = 1 * gib
 
 	defaultDisk = 100 * gib // sparse: it takes what is in it
+
+	defaultIdle = 30 * time.Minute
 )
 
 // LoadSettings reads machine.json. Without one it returns the settings of a first start, os.ErrNotExist never.
@@ -234,6 +238,17 @@ func (s *Settings) EffectiveDisk() uint64 {
 		return s.Disk
 	}
 	return defaultDisk
+}
+
+// EffectiveIdle is for how long nothing may run until the VM is put to rest; 0 for ever.
+func (s *Settings) EffectiveIdle() time.Duration {
+	switch {
+	case s.Idle < 0:
+		return 0
+	case s.Idle == 0:
+		return defaultIdle
+	}
+	return time.Duration(s.Idle) * time.Second
 }
 
 // writeWhole replaces a file so that a power cut leaves the old or the new one.

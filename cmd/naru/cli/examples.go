@@ -28,6 +28,8 @@ var examples = map[string]string{
 	"volume inspect":    "naru volume inspect -f '{{.Mountpoint}}' data",
 	"kill":              "naru kill web\nnaru kill -s HUP web",
 	"load":              "naru load -i images.tar",
+	"machine export":    "naru machine export -o machine.tar.zst",
+	"machine import":    "naru machine import -i machine.tar.zst",
 	"machine logs":      "naru machine logs",
 	"machine reset":     "naru machine reset",
 	"machine set":       "naru machine set --cpus 4 --memory 4g --disk 200g --share ~/src",

@@ -16,7 +16,7 @@ import (
 
 func (a *app) machineCommands() []*cobra.Command {
 	return []*cobra.Command{a.machineStartCommand(), a.machineStopCommand(), a.machineSetCommand(), a.machineStatusCommand(),
-		a.machineShellCommand(), a.machineLogsCommand(), a.machineResetCommand()}
+		a.machineShellCommand(), a.machineLogsCommand(), a.machineExportCommand(), a.machineImportCommand(), a.machineResetCommand()}
 }
 
 // steps shows what the machine is doing.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/docker/go-units"
 	"github.com/spf13/cobra"
@@ -21,6 +22,7 @@ type machineSettings struct {
 	shares, unshare []string
 	sockets         []string
 	backend         string
+	idle            string
 	engine          engineSettings
 }
 
@@ -30,6 +32,7 @@ func (o *machineSettings) add(f *pflag.FlagSet) {
 	f.StringVar(&o.disk, "disk", "", "Size of the data disk, e.g. 200g; it can grow, never shrink")
 	f.StringArrayVar(&o.shares, "share", nil, "Folder to share at the same path, DIR[:ro]")
 	f.StringArrayVar(&o.sockets, "socket", nil, "Unix socket of the host that containers may bind, outside the shared folders")
+	f.StringVar(&o.idle, "idle", "", `How long nothing may run until the VM is put to rest, e.g. 10m, or "off"; the next command wakes it`)
 	f.StringVar(&o.backend, "backend", "", "Hypervisor to use")
 	_ = f.MarkHidden("backend")
 	o.engine.add(f)
@@ -83,6 +86,12 @@ func (o *machineSettings) store(home paths.Home) (changed bool, err error) {
 	if o.backend != "" {
 		s.Backend, changed = o.backend, true
 	}
+	if o.idle != "" {
+		if s.Idle, err = idleSeconds(o.idle); err != nil {
+			return false, err
+		}
+		changed = true
+	}
 	engineChanged, err := o.engine.apply(&s.Engine)
 	if err != nil {
 		return false, err
@@ -99,6 +108,18 @@ func (o *machineSettings) store(home paths.Home) (changed bool, err error) {
 		return false, nil
 	}
 	return true, machine.SaveSettings(home, s)
+}
+
+// idleSeconds is machine.Settings.Idle.
+func idleSeconds(value string) (int, error) {
+	if value == "off" {
+		return -1, nil
+	}
+	d, err := time.ParseDuration(value)
+	if err != nil || d < time.Second {
+		return 0, fmt.Errorf("invalid --idle: %q; a duration such as 10m, at least 1s, or off", value)
+	}
+	return int(d.Seconds()), nil
 }
 
 // sizes sets memory and disk.

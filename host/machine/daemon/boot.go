@@ -198,7 +198,7 @@ func (r *run) awaitReady(ctx context.Context) error {
 			switch n.Kind {
 			case api.NoticeReady:
 				r.d.mu.Lock()
-				r.d.boot = time.Since(r.d.started)
+				r.d.boot = time.Since(r.d.bootBegan)
 				r.d.mu.Unlock()
 				return nil
 			case api.NoticeFailed:

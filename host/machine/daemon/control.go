@@ -30,6 +30,8 @@ func (d *Daemon) serveControl(ctx context.Context, conn net.Conn) {
 	}
 	switch req.Op {
 	case machine.OpWatch:
+		d.rest.wake()
+		defer d.rest.leave()
 		d.watch(ctx, conn, false)
 	case machine.OpStatus:
 		status := d.status(ctx)
@@ -39,6 +41,11 @@ func (d *Daemon) serveControl(ctx context.Context, conn net.Conn) {
 		d.state.askStop(req.Kill)
 		d.watch(ctx, conn, true)
 	case machine.OpShell:
+		d.rest.wake()
+		defer d.rest.leave()
+		if _, err := d.state.settled(ctx); err != nil {
+			return
+		}
 		d.shell(ctx, conn, req.Shell)
 	default:
 		d.answer(conn, machine.Event{Error: "unknown operation " + req.Op})

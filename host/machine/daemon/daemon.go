@@ -48,6 +48,7 @@ type Daemon struct {
 	settings *machine.Settings
 	token    string
 	state    *tracker
+	rest     *rest
 
 	docker, control net.Listener
 	network         *network.Network
@@ -58,14 +59,16 @@ type Daemon struct {
 	name   string // of the backend
 	report platform.Report
 	boot   time.Duration
-	shares []share
+	// bootBegan is when this boot did: with the process, or with a wake-up.
+	bootBegan time.Time
+	shares    []share
 }
 
 // Run is naru-machine from the lock to the last clean-up. It ends when ctx does (the guest is stopped in order), when
 // a client asks for it, when the boot fails, or when the VM ends by itself. The error is that of the machine; being
 // stopped is none.
 func Run(ctx context.Context, o Options) error {
-	d := &Daemon{o: o, log: o.Log, started: time.Now(), state: newTracker()}
+	d := &Daemon{o: o, log: o.Log, started: time.Now(), bootBegan: time.Now(), state: newTracker(), rest: newRest()}
 	lock, err := d.open()
 	if err != nil {
 		o.Started(machine.Started{Locked: errors.Is(err, ipc.ErrLocked), Error: err.Error()})
@@ -131,7 +134,7 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	clients.listen(d.docker, d.serveDocker)
 	clients.listen(d.control, d.serveControl)
 	d.ports = forward.New(d.log, d.dialEngine, d.sockets())
-	err = d.lifetime(ctx)
+	err = d.lifetimes(ctx)
 	// Who watches hears the end before the connection closes; who waits for a stop sees the lock fall.
 	if err != nil {
 		d.state.set(machine.StateFailed, "", err)
@@ -144,11 +147,11 @@ func (d *Daemon) serve(ctx context.Context) (err error) {
 	return err
 }
 
-// lifetime is the VM's: from its boot to its end.
-func (d *Daemon) lifetime(ctx context.Context) error {
+// lifetime is the VM's: from its boot to its end, which may be a rest.
+func (d *Daemon) lifetime(ctx context.Context) (resting bool, err error) {
 	net, err := network.New(d.log)
 	if err != nil {
-		return err
+		return false, err
 	}
 	d.network = net
 	defer net.Close()
@@ -161,13 +164,14 @@ func (d *Daemon) lifetime(ctx context.Context) error {
 	run, err := d.bootVM(bootCtx)
 	if err != nil {
 		if ctx.Err() != nil || d.state.stopping.Err() != nil {
-			return nil
+			return false, nil
 		}
-		return err
+		return false, err
 	}
 	defer run.end()
 	d.log.Info("ready", "after", d.boot.Round(time.Millisecond))
 	d.state.set(machine.StateRunning, "", nil)
+	readyAt := time.Now()
 
 	work, cancelWork := context.WithCancel(ctx)
 	var wg sync.WaitGroup
@@ -175,18 +179,30 @@ func (d *Daemon) lifetime(ctx context.Context) error {
 	wg.Go(func() { d.keepTime(work) })
 	wg.Go(func() { d.keepShares(work) })
 	wg.Go(func() { d.watchShares(work) })
+	rested := make(chan struct{})
+	wg.Go(func() {
+		if d.awaitRest(work) {
+			close(rested)
+		}
+	})
 	defer wg.Wait()
 	defer cancelWork()
 
 	select {
 	case <-run.ended:
-		return run.unexpected()
+		if err := run.unexpected(); err != nil {
+			return false, &diedError{err, time.Since(readyAt)}
+		}
+		return false, nil
+	case <-rested:
+		d.powerOff(run)
+		return true, nil
 	case <-ctx.Done():
 	case <-d.state.stopping.Done():
 	}
 	d.state.set(machine.StateStopping, "stop the containers", nil)
 	d.powerOff(run)
-	return nil
+	return false, nil
 }
 
 var errStopped = errors.New("the machine was stopped")

@@ -34,13 +34,22 @@ type guest struct {
 	publish chan net.Conn                                          // publish streams of the engine, as they come
 	token   string
 	off     chan struct{}
+	skew    atomic.Int64  // of its clock, in nanoseconds
+	slow    atomic.Int64  // how long its answers take, in nanoseconds
+	steps   chan struct{} // gets one for each step of its clock
+
+	containers atomic.Int32 // running
+	boots      atomic.Int32
 }
 
 func newGuest(t *testing.T) *guest {
-	return &guest{t: t, publish: make(chan net.Conn, 8), off: make(chan struct{}, 1)}
+	g := &guest{t: t, publish: make(chan net.Conn, 8), off: make(chan struct{}, 1), steps: make(chan struct{}, 64)}
+	g.containers.Store(3)
+	return g
 }
 
 func (g *guest) run(ctx context.Context, in *platformtest.Guest) error {
+	g.boots.Add(1)
 	wire, err := net.Dial("unix", in.Machine.NIC.Socket)
 	if err != nil {
 		return err
@@ -124,9 +133,17 @@ func (g *guest) serve(c net.Conn) {
 		var req api.ControlRequest
 		_ = json.NewDecoder(in).Decode(&req)
 		reply := api.ControlReply{}
-		if req.Op == api.OpStatus {
-			reply.Status = &api.Status{Kernel: "test", Containers: 3}
+		time.Sleep(time.Duration(g.slow.Load()) / 2)
+		switch req.Op {
+		case api.OpStatus:
+			reply.Status = &api.Status{Kernel: "test", Containers: int(g.containers.Load())}
+		case api.OpTime:
+			reply.Time = time.Now().Add(time.Duration(g.skew.Load()))
+		case api.OpStepTime:
+			g.skew.Add(int64(req.Step))
+			g.steps <- struct{}{}
 		}
+		time.Sleep(time.Duration(g.slow.Load()) / 2)
 		_ = json.NewEncoder(c).Encode(reply)
 		if req.Op == api.OpPoweroff && !g.deaf.Load() {
 			g.off <- struct{}{}
@@ -173,7 +190,7 @@ func start(t *testing.T, g *guest) *testDaemon {
 	d := &testDaemon{home: paths.Home(dir), stop: cancel, done: make(chan error, 1)}
 	report := platform.Report{Usable: true, Accel: "go", ShareType: "virtiofs"}
 	fake := &platformtest.Fake{Report: report, Guest: g.run}
-	if err := machine.SaveSettings(d.home, &machine.Settings{Shares: []machine.Share{{Path: dir}, {Path: "/no/such/folder"}}}); err != nil {
+	if err := machine.SaveSettings(d.home, &machine.Settings{Idle: 1, Shares: []machine.Share{{Path: dir}, {Path: "/no/such/folder"}}}); err != nil {
 		t.Fatal(err)
 	}
 	started := make(chan machine.Started, 1)
@@ -412,4 +429,115 @@ func TestOnlyOne(t *testing.T) {
 	if !errors.Is(err, ipc.ErrLocked) || !told.Locked {
 		t.Errorf("second run: %v, %+v", err, told)
 	}
+}
+
+// TestClock: a clock that jumps by hours either way is right again within a second, also when answers are slow; one that
+// is right is left alone.
+func TestClock(t *testing.T) {
+	g := newGuest(t)
+	d := start(t, g)
+	if _, err := machine.Ensure(t.Context(), d.home, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ jump, slow time.Duration }{
+		{8 * time.Hour, 0}, {-8 * time.Hour, 0}, {200 * time.Millisecond, 0}, {-time.Minute, 60 * time.Millisecond},
+	} {
+		g.slow.Store(int64(tt.slow))
+		g.skew.Add(int64(tt.jump))
+		jumped := time.Now()
+		select {
+		case <-g.steps:
+		case <-time.After(time.Minute):
+			t.Fatalf("a jump by %v: nothing happened", tt.jump)
+		}
+		if skew := time.Duration(g.skew.Load()); skew.Abs() > 50*time.Millisecond {
+			t.Errorf("a jump by %v: off by %v", tt.jump, skew)
+		}
+		t.Logf("a jump by %v was mended after %v", tt.jump, time.Since(jumped).Round(time.Millisecond))
+	}
+	g.slow.Store(0)
+	if _, err := machine.GetStatus(t.Context(), d.home); err != nil {
+		t.Error(err)
+	}
+	if len(g.steps) > 0 {
+		t.Error("a clock that was right was set")
+	}
+}
+
+// TestRest: a machine in which nothing runs is put to rest; pings are answered without it, status does not wake it, and
+// the next call and the next command do.
+func TestRest(t *testing.T) {
+	g := newGuest(t)
+	d := start(t, g)
+	if _, err := machine.Ensure(t.Context(), d.home, nil); err != nil {
+		t.Fatal(err)
+	}
+	state := func() machine.State {
+		s, err := machine.GetStatus(t.Context(), d.home)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s.State
+	}
+	idle := func() {
+		t.Helper()
+		for late := time.Now().Add(time.Minute); state() != machine.StateIdle; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(late) {
+				t.Fatal("it is not put to rest")
+			}
+		}
+	}
+	held, err := ipc.Dial(t.Context(), d.home.MachineSocket()) // a client
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.containers.Store(0)
+	time.Sleep(1500 * time.Millisecond)
+	if s := state(); s != machine.StateRunning {
+		t.Errorf("with a client connected it is %s", s)
+	}
+	_ = held.Close()
+	idle()
+	for method, want := range map[string]string{"GET /v1.50/_ping": "hello", "HEAD /_ping": "\r\n\r\n"} {
+		if got := call(t, d, method); !strings.HasSuffix(got, want) || !strings.HasPrefix(got, "HTTP/1.1 200") {
+			t.Errorf("%s: %q", method, got)
+		}
+	}
+	if n := g.boots.Load(); n != 1 || state() != machine.StateIdle {
+		t.Errorf("pings woke it: %d boots", n)
+	}
+	if got := call(t, d, "GET /containers/json"); !strings.HasSuffix(got, "hello") {
+		t.Errorf("the call that woke it: %q", got)
+	}
+	if n := g.boots.Load(); n != 2 {
+		t.Errorf("%d boots after the call", n)
+	}
+	idle()
+	if _, err := machine.Ensure(t.Context(), d.home, nil); err != nil || state() != machine.StateRunning {
+		t.Errorf("ensure: %v", err)
+	}
+	idle()
+	if err := machine.Stop(t.Context(), d.home, false, nil); err != nil {
+		t.Error(err)
+	}
+	if err := d.wait(t); err != nil {
+		t.Errorf("the end: %v", err)
+	}
+}
+
+// call is one request to docker.sock.
+func call(t *testing.T, d *testDaemon, line string) string {
+	t.Helper()
+	conn, err := ipc.Dial(t.Context(), d.home.MachineSocket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(time.Minute))
+	fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\n\r\n", line)
+	answer, err := io.ReadAll(conn)
+	if err != nil {
+		t.Errorf("%s: %v", line, err)
+	}
+	return string(answer)
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -18,28 +19,55 @@ import (
 
 // serveDocker splices one connection of docker.sock to the engine, as soon as there is one.
 func (d *Daemon) serveDocker(ctx context.Context, conn net.Conn) {
-	ev, err := d.state.settled(ctx)
-	if err != nil {
-		return
+	if !d.rest.enter() {
+		var woken bool
+		if conn, woken = d.atRest(conn); !woken {
+			return
+		}
 	}
-	switch ev.State {
-	case machine.StateFailed:
-		refuse(conn, ev.Error)
-		return
-	case machine.StateStopping, machine.StateStopped:
-		refuse(conn, "the machine is stopping")
-		return
-	}
-	dialCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	engine, err := d.dialEngine(dialCtx, api.KindDocker, "")
-	cancel()
+	defer d.rest.leave()
+	engine, err := d.awaitEngine(ctx)
 	if err != nil {
-		d.log.Warn("a client of docker.sock", "error", err)
-		refuse(conn, err.Error())
+		if ctx.Err() == nil {
+			refuse(conn, err.Error())
+		}
 		return
 	}
 	defer context.AfterFunc(ctx, func() { _ = engine.Close() })()
 	proxy.Splice(conn, engine)
+}
+
+// awaitEngine connects to the engine as soon as there is one. A VM that has just died is booted again: the state says so soon.
+func (d *Daemon) awaitEngine(ctx context.Context) (net.Conn, error) {
+	for {
+		ev, err := d.state.settled(ctx)
+		if err != nil {
+			return nil, err
+		}
+		switch ev.State {
+		case machine.StateFailed:
+			return nil, errors.New(ev.Error)
+		case machine.StateStopping, machine.StateStopped:
+			return nil, errors.New("the machine is stopping")
+		}
+		vm := d.machine()
+		dialCtx, cancel := context.WithTimeout(ctx, 30*time.Second)
+		engine, err := d.dialEngine(dialCtx, api.KindDocker, "")
+		if err == nil {
+			cancel()
+			return engine, nil
+		}
+		d.log.Warn("a client of docker.sock", "error", err)
+		if vm == nil || errors.Is(err, net.ErrClosed) {
+			err = errors.Join(err, d.awaitChange(dialCtx, ev))
+			if dialCtx.Err() == nil {
+				cancel()
+				continue
+			}
+		}
+		cancel()
+		return nil, err
+	}
 }
 
 // refuse answers one request with 503 and the reason, in the form of Docker's errors. The request is read first: a

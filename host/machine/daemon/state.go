@@ -62,11 +62,11 @@ func (t *tracker) askStop(kill bool) {
 	t.stop()
 }
 
-// settled waits until the machine is no longer booting.
+// settled waits until the machine runs, or will not.
 func (t *tracker) settled(ctx context.Context) (machine.Event, error) {
 	for {
 		ev, changed := t.now()
-		if ev.State != machine.StateBooting {
+		if ev.State != machine.StateBooting && ev.State != machine.StateIdle {
 			return ev, nil
 		}
 		select {
