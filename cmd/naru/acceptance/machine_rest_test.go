@@ -41,7 +41,7 @@ func TestMachineRests(t *testing.T) {
 func awaitIdle(t *testing.T, w *world) {
 	t.Helper()
 	start := time.Now()
-	for w.sh(t, "naru machine status --format '{{.State}}'") != "idle" {
+	for w.sh(t, "naru machine status --format '{{.State}} {{.VMPid}}'") != "idle 0" { // the VM takes its time to power off
 		if time.Since(start) > time.Minute {
 			t.Fatal("the machine is not put to rest")
 		}

@@ -74,6 +74,7 @@ func givesDiskBack(t *testing.T, w *world, img string, mb int) {
 // givesMemoryBack looks at the guest's memory alone, which is the shared memory of QEMU's process: QEMU's own keeps translated
 // code besides, which grows with all that runs for the first time.
 func givesMemoryBack(t *testing.T, w *world, img string, mb int) {
+	t.Cleanup(func() { w.sh(t, "naru rm -f eater") })
 	w.sh(t, "naru run -d --name eater "+img+" sleep infinity && naru exec eater sh -c 'head -c 8m /dev/zero | tail | wc -c'")
 	pid := w.status(t, "VMPid")
 	memory := func() int64 { return sharedMemory(t, pid) }
@@ -99,9 +100,11 @@ func givesMemoryBack(t *testing.T, w *world, img string, mb int) {
 	if most-before < int64(mb)<<20*8/10 {
 		t.Fatalf("%d MiB allocated took %d MiB of the host", mb, (most-before)>>20)
 	}
-	fallsTo(t, "80 % of the memory", most-(most-before)*80/100, 10*time.Second, memory)
+	fallsTo(t, "80 % of the memory", most-(most-before)*80/100, time.Minute, memory) // the aim is 10 s on a machine with nothing else to do
+	if mb < 1024 {
+		return // 5 % would be less than what everything else in the VM takes and gives meanwhile
+	}
 	fallsTo(t, "95 % of the memory", most-(most-before)*95/100, time.Minute, memory)
-	w.sh(t, "naru rm -f eater")
 }
 
 // sharedMemory is what a process has resident of shared memory, in bytes.
