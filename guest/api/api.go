@@ -107,6 +107,11 @@ type Config struct {
 	Socket string `json:"socket,omitempty"`
 	// Sockets are unix sockets of the host, outside the shares, that the user lets containers bind.
 	Sockets []string `json:"sockets,omitempty"`
+	// Proxy are the host's HTTP_PROXY, HTTPS_PROXY, NO_PROXY and ALL_PROXY, for the engine. One on the host's loopback is
+	// reached through the host.
+	Proxy map[string]string `json:"proxy,omitempty"`
+	// CAs are certificates, in PEM, of authorities that the host trusts beside those that everybody does.
+	CAs string `json:"cas,omitempty"`
 	// Engine is what the user set for the engine in the VM.
 	Engine EngineSettings `json:"engine,omitzero"`
 }

@@ -50,6 +50,7 @@ var realRoot = []step{
 	{"limits", func(*System) error { return raiseLimits() }},
 	{"modules", startModules}, // meanwhile:
 	{"config drive", readConfig},
+	{"the host's proxy and certificates", func(s *System) error { return trustHost(s.Config, certificates) }},
 	{"clock", func(s *System) error { return setClock(s.Config.Time) }},
 	{"data disk", mountData},
 	{"control groups", func(*System) error { return delegateControllers() }},

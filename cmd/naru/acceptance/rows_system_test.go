@@ -11,6 +11,14 @@ print(b"\x22Running\x22:true" in d, b"\x22Name\x22:\x22/%s\x22" % sys.argv[2].en
 
 // systemRows are about the engine as a whole.
 var systemRows = []row{
+	{
+		name: "proxies of Docker's config.json",
+		script: `mkdir dc; echo '{"proxies":{"default":{"httpProxy":"http://p.test:3128","noProxy":"a,b"},"other":{"ftpProxy":"x"}}}' >dc/config.json
+			export DOCKER_CONFIG=$PWD/dc; naru run --rm -e no_proxy=mine $IMG env | grep -i proxy | sort
+			naru create --name $N $IMG true >/dev/null; naru inspect -f '{{range .Config.Env}}{{println .}}{{end}}' $N | grep -i proxy | sort`,
+		stdout: "HTTP_PROXY=http://p.test:3128\nNO_PROXY=a,b\nhttp_proxy=http://p.test:3128\nno_proxy=mine\n" +
+			"HTTP_PROXY=http://p.test:3128\nNO_PROXY=a,b\nhttp_proxy=http://p.test:3128\nno_proxy=a,b\n",
+	},
 	{name: "the engine's socket is a mount source", script: `P='` + askSelf + `'
 naru run --rm --name $N -v /var/run/docker.sock:/var/run/docker.sock $IMG python3 -c "$P" /var/run/docker.sock $N
 naru run --rm --name $N --mount type=bind,source=/run/docker.sock,target=/tmp/s,readonly $IMG python3 -c "$P" /tmp/s $N

@@ -80,6 +80,9 @@ func (a *app) create(ctx context.Context, c *client.Client, o *creation, req *ru
 	default:
 		return "", fmt.Errorf("invalid pull option: '%s': must be one of %q, %q or %q", o.pull, pullAlways, pullMissing, pullNever)
 	}
+	if req.Config.Env, err = withProxies(req.Config.Env, a.target.Socket); err != nil {
+		return "", err
+	}
 	if rows, cols, ok := terminal.Size(a.out); ok && req.Config.Tty {
 		req.HostConfig.ConsoleSize = [2]uint{rows, cols}
 	}

@@ -41,6 +41,7 @@ type configFile struct {
 	Auths       map[string]entry  `json:"auths"`
 	CredsStore  string            `json:"credsStore"`
 	CredHelpers map[string]string `json:"credHelpers"`
+	Proxies     map[string]proxy  `json:"proxies"`
 }
 
 // Header is the value of X-Registry-Auth for a registry's domain ("docker.io", "ghcr.io"), empty when nothing is

@@ -24,6 +24,7 @@ func (d *Daemon) config(shares []share) *api.Config {
 	c := &api.Config{
 		Version: api.Version, Hostname: hostname, Token: d.token, Time: time.Now(),
 		Socket: d.o.Home.MachineSocket(), Sockets: d.settings.Sockets, Engine: d.settings.Engine,
+		Proxy: hostProxies(), CAs: d.hostCAs(),
 		Network: api.Network{
 			Address: network.Guest.String(), Gateway: network.Gateway.String(),
 			DNS: []string{network.Gateway.String()}, MTU: network.MTU,
