@@ -28,7 +28,7 @@ type BackendReport struct {
 
 // Check asks naru-machine what the hypervisors of this host can do. It starts nothing that stays.
 func Check(ctx context.Context) (*Capabilities, error) {
-	exe, err := daemonPath()
+	exe, err := DaemonPath()
 	if err != nil {
 		return nil, err
 	}

@@ -225,7 +225,11 @@ func connectOrSpawn(ctx context.Context, home paths.Home) (*client, error) {
 		if !errors.Is(err, ErrNotRunning) {
 			return c, err
 		}
-		err = spawn(ctx, home)
+		if wake(ctx, home) {
+			err = ipc.ErrLocked // systemd starts it
+		} else {
+			err = spawn(ctx, home)
+		}
 		if errors.Is(err, ipc.ErrLocked) {
 			// Another one has the lock and does not listen yet, or not any more.
 			if time.Now().After(late) {
@@ -241,6 +245,17 @@ func connectOrSpawn(ctx context.Context, home paths.Home) (*client, error) {
 			return nil, err
 		}
 	}
+}
+
+// wake tells whether somebody listens on the engine's socket though naru-machine does not answer: systemd, see
+// host/autostart, which starts it for this connection; or a naru-machine that is about to end.
+func wake(ctx context.Context, home paths.Home) bool {
+	conn, err := ipc.Dial(ctx, home.MachineSocket())
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 // waitUnlocked waits until naru-machine has let go of everything.

@@ -24,7 +24,7 @@ type Started struct {
 
 // spawn starts naru-machine in a session of its own and waits until it listens on its sockets.
 func spawn(ctx context.Context, home paths.Home) error {
-	exe, err := daemonPath()
+	exe, err := DaemonPath()
 	if err != nil {
 		return err
 	}
@@ -87,8 +87,8 @@ func boundLog(path string) error {
 // EnvDaemon names another naru-machine to start.
 const EnvDaemon = "NARU_MACHINE"
 
-// daemonPath finds naru-machine: where NARU_MACHINE says, beside this program, or in PATH.
-func daemonPath() (string, error) {
+// DaemonPath finds naru-machine: where NARU_MACHINE says, beside this program, or in PATH.
+func DaemonPath() (string, error) {
 	if path := os.Getenv(EnvDaemon); path != "" {
 		return path, nil
 	}

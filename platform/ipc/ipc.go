@@ -23,7 +23,8 @@ type Conn interface {
 
 // Listen listens at path. A socket that a dead process left is replaced; one that somebody answers on is an error
 // that wraps syscall.EADDRINUSE where the OS has it. The caller closes the listener, which removes the socket.
-// Connections of other users are closed before Accept returns them.
+// Connections of other users are closed before Accept returns them. A socket at path that systemd has handed to this
+// process is taken over, and stays.
 func Listen(path string) (net.Listener, error) { return listen(path) }
 
 // Dial connects to path. A path nobody listens on gives an error for which IsAbsent holds.

@@ -30,6 +30,9 @@ func listen(path string) (net.Listener, error) {
 	if err := checkPath(path); err != nil {
 		return nil, err
 	}
+	if ln, err := inherited(path); ln != nil || err != nil {
+		return ln, err
+	}
 	if err := removeDead(path); err != nil {
 		return nil, err
 	}

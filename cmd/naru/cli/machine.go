@@ -15,7 +15,7 @@ import (
 )
 
 func (a *app) machineCommands() []*cobra.Command {
-	return []*cobra.Command{a.machineStartCommand(), a.machineStopCommand(), a.machineSetCommand(), a.machineStatusCommand(),
+	return []*cobra.Command{a.machineStartCommand(), a.machineStopCommand(), a.autostartCommand(), a.machineSetCommand(), a.machineStatusCommand(),
 		a.machineShellCommand(), a.machineLogsCommand(), a.machineExportCommand(), a.machineImportCommand(), a.machineResetCommand()}
 }
 
