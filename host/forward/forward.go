@@ -146,6 +146,9 @@ func (f *Forwarder) listen(session uint64, req *api.PublishRequest) (netip.AddrP
 		p.session, p.id, p.target = session, req.ID, req.Target
 		return where.addr, nil
 	}
+	if len(f.ports) >= maxPorts {
+		return where.addr, fmt.Errorf("%d ports are listened on already", len(f.ports))
+	}
 	p := &port{target: req.Target, id: req.ID, session: session}
 	open := f.openTCP
 	if where.protocol == "udp" {

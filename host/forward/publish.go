@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"strconv"
@@ -14,6 +15,13 @@ import (
 
 	"naru/guest/api"
 	"naru/host/proxy"
+)
+
+// The guest is not trusted: what one stream can take of the host is bounded. Its lines are, by bufio.Scanner.
+const (
+	maxHead  = 64 << 10 // bytes of the answer to the upgrade
+	maxDials = 256      // connections that are being made
+	maxPorts = 20_000   // ports listened on
 )
 
 // Serve asks the engine on conn, a stream of api.KindDocker, for its publish stream and does what it says until the
@@ -26,7 +34,7 @@ func (f *Forwarder) Serve(ctx context.Context, conn net.Conn, onReady func()) er
 		return fmt.Errorf("open the publish stream: %w", err)
 	}
 	onReady()
-	s := &session{f: f, number: f.begin(), out: json.NewEncoder(conn)}
+	s := &session{f: f, number: f.begin(), out: json.NewEncoder(conn), room: make(chan struct{}, maxDials)}
 	defer s.dials.Wait()
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
@@ -46,11 +54,13 @@ func upgrade(conn net.Conn) (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	in := bufio.NewReader(conn)
+	head := &io.LimitedReader{R: conn, N: maxHead}
+	in := bufio.NewReader(head)
 	res, err := http.ReadResponse(in, &http.Request{Method: http.MethodPost})
 	if err != nil {
 		return nil, err
 	}
+	head.N = math.MaxInt64
 	if res.StatusCode != http.StatusSwitchingProtocols {
 		body, _ := io.ReadAll(io.LimitReader(res.Body, 1024))
 		return nil, fmt.Errorf("the engine answers %s: %s", res.Status, body)
@@ -63,6 +73,7 @@ type session struct {
 	f      *Forwarder
 	number uint64
 	dials  sync.WaitGroup
+	room   chan struct{} // a token for each dial
 
 	mu  sync.Mutex // guards out, one line each
 	out *json.Encoder
@@ -90,7 +101,15 @@ func (s *session) handle(ctx context.Context, req *api.PublishRequest) {
 		s.f.close(s.number, req.ID)
 		s.reply(api.PublishReply{ID: req.ID}, nil)
 	case api.OpDial:
-		s.dials.Go(func() { s.dial(ctx, req) })
+		select {
+		case s.room <- struct{}{}:
+			s.dials.Go(func() {
+				defer func() { <-s.room }()
+				s.dial(ctx, req)
+			})
+		default:
+			s.reply(api.PublishReply{ID: req.ID}, errors.New("too many connections are being made"))
+		}
 	default:
 		s.reply(api.PublishReply{ID: req.ID}, fmt.Errorf("unknown operation %q", req.Op))
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"time"
 
@@ -46,6 +47,9 @@ func (d *Daemon) dialEngine(ctx context.Context, kind, target string) (net.Conn,
 	return conn, nil
 }
 
+// maxReply bounds what the keeper answers, in bytes: the guest is not trusted.
+const maxReply = 64 << 10
+
 // ask asks the keeper for one thing.
 func (d *Daemon) ask(ctx context.Context, req api.ControlRequest) (*api.ControlReply, error) {
 	conn, err := d.openStream(ctx, api.PortKeeper, api.Hello{Kind: api.KindControl})
@@ -57,7 +61,7 @@ func (d *Daemon) ask(ctx context.Context, req api.ControlRequest) (*api.ControlR
 	if err := json.NewEncoder(conn).Encode(req); err != nil {
 		return nil, fmt.Errorf("ask the keeper: %w", err)
 	}
-	line, err := bufio.NewReader(conn).ReadBytes('\n')
+	line, err := bufio.NewReader(io.LimitReader(conn, maxReply)).ReadBytes('\n')
 	if err != nil {
 		return nil, fmt.Errorf("ask the keeper: %w", err)
 	}
