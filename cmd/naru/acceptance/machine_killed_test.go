@@ -29,9 +29,18 @@ var victims = []struct {
 
 func (w *world) killPid(t *testing.T, field string) {
 	t.Helper()
-	if err := syscall.Kill(int(w.status(t, field)), syscall.SIGKILL); err != nil {
+	pid := int(w.status(t, field))
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Errorf("kill: %v", err)
 	}
+	// It is gone when the kernel says so, not when the signal is sent.
+	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		if err != nil || strings.Contains(string(stat), ") Z ") {
+			return
+		}
+	}
+	t.Errorf("process %d outlives SIGKILL", pid)
 }
 
 // made is what one client made in a machine: what was acknowledged, and what may be there or not.

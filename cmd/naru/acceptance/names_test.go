@@ -67,7 +67,7 @@ func TestNames(t *testing.T) {
 	onIslands(t, []string{"direct"}, func(t *testing.T, i *island) {
 		i.upstream(t, i.host, "127.0.0.1", "10")
 		i.upstream(t, i.neighbour, neighbourV4, "20")
-		i.sh(t, "mkdir names && cp $FROM/* names/", "FROM="+programs)
+		i.sh(t, "mkdir -p names && cp $FROM/* names/", "FROM="+programs)
 		vars := strings.NewReplacer(strings.Fields(i.sh(t, `set -e
 $D network create --subnet 10.214.1.0/24 --ipv6 --subnet fd12:214:1::/64 named >/dev/null; $D network create --internal inner >/dev/null
 $D run -d --name web --network named --network-alias all $IMG sleep 1000 >/dev/null; $D run -d --name api --network named --network-alias all $IMG sleep 1000 >/dev/null

@@ -42,5 +42,5 @@ naru events --since 5m --until 0s -f container=$N -f event=die --format json | g
 naru events --since 5m -f container=${N}b -f event=destroy --format '{{.Action}}' >events & P=$!; naru run --rm --name ${N}b $IMG true; until grep destroy events; do sleep 0.1; done; kill -TERM $P; wait $P; echo $?; rm events`,
 		stdout: "container start $N\ncontainer die $N\n1\ndestroy\n143\n"},
 	{name: "login, logout", script: `echo secret | naru login -u me --password-stdin $REG; grep -c $REG ~/.docker/config.json; naru logout $REG; grep -c $REG ~/.docker/config.json; naru login -u me -p x 127.0.0.1:1`,
-		stdout: "Login Succeeded\n1\nRemoving login credentials for $REG\n0\n", stderr: `(?s)stored unencrypted.*naru: error: Get "http://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused`, code: 1},
+		stdout: "Login Succeeded\n1\nRemoving login credentials for $REG\n0\n", stderr: `(?s)stored unencrypted.*naru: error: Get "https?://127.0.0.1:1/v2/": dial tcp 127.0.0.1:1: connect: connection refused`, code: 1},
 }

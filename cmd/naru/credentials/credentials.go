@@ -41,7 +41,7 @@ type configFile struct {
 	Auths       map[string]entry  `json:"auths"`
 	CredsStore  string            `json:"credsStore"`
 	CredHelpers map[string]string `json:"credHelpers"`
-	Proxies     map[string]proxy  `json:"proxies"`
+	Proxies     json.RawMessage   `json:"proxies"` // read by those who need it: others must not fail for it
 }
 
 // Header is the value of X-Registry-Auth for a registry's domain ("docker.io", "ghcr.io"), empty when nothing is

@@ -1,6 +1,10 @@
 package credentials
 
-import "sort"
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+)
 
 // proxy is one entry of "proxies" in Docker's config.json: what containers should use to reach other networks.
 type proxy struct {
@@ -18,9 +22,15 @@ func Proxies(endpoint string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, ok := config.Proxies[endpoint]
+	entries := map[string]proxy{}
+	if len(config.Proxies) > 0 {
+		if err := json.Unmarshal(config.Proxies, &entries); err != nil {
+			return nil, fmt.Errorf("read the proxies of config.json: %w", err)
+		}
+	}
+	p, ok := entries[endpoint]
 	if !ok {
-		p = config.Proxies["default"]
+		p = entries["default"]
 	}
 	var env []string
 	for names, value := range map[[2]string]string{
