@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"syscall"
 	"time"
 
 	"naru/guest/api"
@@ -65,10 +66,23 @@ func (d *Daemon) awaitEngine(ctx context.Context) (net.Conn, error) {
 				continue
 			}
 		}
+		// A VM that was killed refuses before it is known to be dead.
+		if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.ECONNREFUSED) {
+			soon, stop := context.WithTimeout(dialCtx, deathTold)
+			changed := d.awaitChange(soon, ev) == nil
+			stop()
+			if changed {
+				cancel()
+				continue
+			}
+		}
 		cancel()
 		return nil, err
 	}
 }
+
+// deathTold is how long after a VM's death its hypervisor's process may still be ending.
+const deathTold = 5 * time.Second
 
 // refuse answers one request with 503 and the reason, in the form of Docker's errors. The request is read first: a
 // client takes an answer that comes before it asked for a mistake of the server.
