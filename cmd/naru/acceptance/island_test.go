@@ -64,7 +64,12 @@ func newIsland(t *testing.T, name string) *island {
 	i.host, i.dir = namespaces(t, "--net", "--mount"), w.work
 	w.prefix = i.within(i.host)
 	i.connect(t)
-	t.Cleanup(w.stop)
+	t.Cleanup(func() {
+		if t.Failed() && w.context == "machine" {
+			t.Log(w.exec(result{script: "naru machine logs | tail -n 80"}))
+		}
+		w.stop()
+	})
 	registryBeside(t, i.host)
 	w.sh(t, "until exec 3<>/dev/tcp/"+strings.Replace(registryAddr, ":", "/", 1)+"; do sleep 0.05; done 2>/dev/null")
 	i.img = w.image(t, "bookworm")
