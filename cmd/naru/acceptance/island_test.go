@@ -135,7 +135,8 @@ func (i *island) within(pid int) []string {
 	if i.engine == "docker" {
 		return []string{"nsenter", "--net=" + of + "net"}
 	}
-	return []string{"nsenter", "--net=" + of + "net", "--mount=" + of + "mnt"}
+	// Without --wdns nsenter leaves the command in / of the mount namespace, wherever it was called.
+	return []string{"nsenter", "--net=" + of + "net", "--mount=" + of + "mnt", "--wdns=" + i.dir}
 }
 
 // start runs a script that serves until the test ends, and returns its stdout.
