@@ -39,7 +39,7 @@ var apiVolumeCases = []apiCase{
 		body: `{"VolumesDeleted":[],"SpaceReclaimed":0}`, after: []step{{call: `GET /volumes/$N`, status: 200}}},
 	{name: "volumes: prune: named ones go until 1.41", before: []string{`POST /volumes/create {"Name":"$N","Labels":{"own":"$N"}}`}, call: `POST /v1.41/volumes/prune?filters=` + filterText(`{"label":["own=$N"]}`), status: 200,
 		body: `{"VolumesDeleted":["$N"]}`, after: []step{{call: `GET /volumes/$N`, status: 404}}},
-	{name: "volumes: prune: all and not", call: `POST /v1.41/volumes/prune?filters=` + filterText(`{"all":["x"]}`), status: 400, message: "invalid filter 'all=[x true]': only one value is expected"},
+	{name: "volumes: prune: all and not", call: `POST /v1.41/volumes/prune?filters=` + filterText(`{"all":["x"]}`), status: 400, message: `/^invalid filter 'all=\[(x true|true x)\]': only one value is expected$/`},
 	{name: "volumes: prune: an unknown filter", call: `POST /volumes/prune?filters=` + filterText(`{"nosuch":["x"]}`), status: 400, message: "invalid filter 'nosuch'"},
 	{name: "volumes: anonymous ones go with their container", before: []string{`POST /containers/create?name=$N {"Image":"$IMG","Volumes":{"/v":{}},"HostConfig":{"Binds":["${N}b:/w"]}}`}, call: `DELETE /containers/$N?v=1`, status: 204,
 		after: []step{{call: `GET /volumes/${N}b`, status: 200}}},

@@ -1,6 +1,7 @@
 package acceptance
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -11,6 +12,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // victims are what is killed of a machine, each by its own way to die. The two in the guest are killed from its shell; a
@@ -30,17 +33,34 @@ var victims = []struct {
 func (w *world) killPid(t *testing.T, field string) {
 	t.Helper()
 	pid := int(w.status(t, field))
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		t.Errorf("kill: %v", err)
+	if err := killed(pid); err != nil {
+		t.Errorf("kill %d, the machine's %s: %v", pid, field, err)
 	}
-	// It is gone when the kernel says so, not when the signal is sent.
-	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-		if err != nil || strings.Contains(string(stat), ") Z ") {
-			return
+}
+
+// killed kills a process and waits until all its threads are gone, and its sockets with them: of a process whose first thread
+// has ended /proc says that it is dead while others still listen.
+func killed(pid int) error {
+	fd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil {
+		return err
+	}
+	for {
+		n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 60_000)
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return err
+		case n == 0:
+			return errors.New("it outlives SIGKILL")
+		default:
+			return nil
 		}
 	}
-	t.Errorf("process %d outlives SIGKILL", pid)
 }
 
 // made is what one client made in a machine: what was acknowledged, and what may be there or not.
