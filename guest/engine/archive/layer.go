@@ -30,7 +30,8 @@ type LayerReport struct {
 	Size    int64 // bytes of all files
 	Entries int64
 	Opaque  []string // folders that hide those below them
-	Implied []string // folders that the layer writes into and does not describe; those above come first
+	Itself  bool     // the layer describes the folder it is unpacked in
+	Implied []string // other folders that the layer writes into and does not describe; those above come first
 }
 
 // whiteout begins the name of an entry that hides the file of that name in the layers below.
@@ -89,6 +90,7 @@ func (l *layer) apply(hdr *tar.Header) error {
 		return breakout("entry name", hdr.Name)
 	}
 	if name == "." || hdr.Typeflag == tar.TypeXGlobalHeader {
+		l.report.Itself = l.report.Itself || name == "." && hdr.Typeflag == tar.TypeDir
 		return l.entry(hdr)
 	}
 	if err := l.reach(path.Dir(name)); err != nil {

@@ -27,33 +27,45 @@ type applier struct {
 // Apply is diff.Applier's. The blob is in the content store, so its digest has been checked; that of the result, which is
 // the layer's diff ID, is the caller's to compare.
 func (a applier) Apply(ctx context.Context, desc ocispec.Descriptor, mounts []mount.Mount, opts ...diff.ApplyOpt) (ocispec.Descriptor, error) {
+	dir, below, err := layerFolders(mounts)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	got, rest, config, err := a.unpack(ctx, desc, dir, opts)
+	if err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if err := rest.Finish(dir, below); err != nil {
+		return ocispec.Descriptor{}, err
+	}
+	if config.SyncFs {
+		return got, layer.Sync(dir)
+	}
+	return got, nil
+}
+
+// unpack is Apply without what needs the layers below, and without a sync.
+func (a applier) unpack(ctx context.Context, desc ocispec.Descriptor, dir string, opts []diff.ApplyOpt) (_ ocispec.Descriptor, _ layer.Rest, config diff.ApplyConfig, err error) {
 	none := ocispec.Descriptor{}
-	var config diff.ApplyConfig
 	for _, opt := range opts {
 		if err := opt(ctx, desc, &config); err != nil {
-			return none, err
+			return none, layer.Rest{}, config, err
 		}
 	}
 	if _, err := images.DiffCompression(ctx, desc.MediaType); err != nil {
-		return none, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("unsupported layer media type %q", desc.MediaType))
-	}
-	dir, below, err := layerFolders(mounts)
-	if err != nil {
-		return none, err
+		return none, layer.Rest{}, config, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf("unsupported layer media type %q", desc.MediaType))
 	}
 	blob, size, err := a.s.openBlob(ctx, desc.Digest)
 	if err != nil {
-		return none, err
+		return none, layer.Rest{}, config, err
 	}
 	defer blob.Close()
-	got, err := layer.Apply(ctx, layer.Request{
-		Blob: blob, Size: size, Dir: dir, Below: below, Sync: config.SyncFs, Budget: layer.DefaultBudget, Progress: config.Progress,
-	})
+	got, rest, err := layer.Unpack(ctx, layer.Request{Blob: blob, Size: size, Dir: dir, Budget: layer.DefaultBudget, Progress: config.Progress})
 	if err != nil {
-		return none, err
+		return none, layer.Rest{}, config, err
 	}
 	a.p.complete(desc)
-	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: got.Size, Digest: got.DiffID}, nil
+	return ocispec.Descriptor{MediaType: ocispec.MediaTypeImageLayer, Size: got.Size, Digest: got.DiffID}, rest, config, nil
 }
 
 // layerFolders are the folder to unpack into, and those below it, topmost first.

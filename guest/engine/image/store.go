@@ -24,6 +24,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/moby/moby/api/types/events"
 	"go.etcd.io/bbolt"
+	"golang.org/x/sync/semaphore"
 
 	"naru/guest/engine/event"
 )
@@ -73,6 +74,8 @@ type Store struct {
 	index     index
 	names     sync.Mutex // held while the records of names are changed
 	keys      keyLocks   // one unpack of a chain, one fetch of a blob at a time
+	fetches   *semaphore.Weighted
+	unpacks   *semaphore.Weighted
 	hello     sync.Mutex // held while the hello image is made
 	collector collector
 	schemes   sync.Map // host[:port] of a registry that may be insecure: "http" or "https", as it was last found
@@ -85,7 +88,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := log.SetLevel("fatal"); err != nil { // containerd's chatter; what matters is in the errors
 		return nil, err
 	}
-	s := &Store{o: o, log: o.Log, patience: defaultPatience}
+	s := &Store{o: o, log: o.Log, patience: defaultPatience, fetches: semaphore.NewWeighted(fetchesAtOnce), unpacks: semaphore.NewWeighted(unpacksAtOnce())}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

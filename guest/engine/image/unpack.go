@@ -5,12 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strings"
 
 	"github.com/containerd/containerd/v2/core/diff"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/leases"
 	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/unpack"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/go-digest"
@@ -19,10 +21,34 @@ import (
 	"golang.org/x/sync/semaphore"
 )
 
-// fetchesAtOnce is how many layers of one image are downloaded at once. They are unpacked one after another,
-// meanwhile: containerd could do that in parallel too, but then a folder that a layer writes into without naming it
-// (as some builders' layers do) would not get the owner and mode it has in the layers below.
-const fetchesAtOnce = 4
+// What is done at once, for it takes memory: a download a buffer of 1 MiB, a process that unpacks some 10 MB and what its
+// decompressor holds.
+const (
+	fetchesOfImage = 4 // layers of one image that are downloaded at once
+	fetchesAtOnce  = 12
+	unpacksAtMost  = 4 // there are no more than processors, but two
+)
+
+func unpacksAtOnce() int64 { return int64(min(max(2, runtime.NumCPU()), unpacksAtMost)) }
+
+// limiters is each of them.
+type limiters []*semaphore.Weighted
+
+func (l limiters) Acquire(ctx context.Context, n int64) error {
+	for i, each := range l {
+		if err := each.Acquire(ctx, n); err != nil {
+			l[:i].Release(n)
+			return err
+		}
+	}
+	return nil
+}
+
+func (l limiters) Release(n int64) {
+	for _, each := range l {
+		each.Release(n)
+	}
+}
 
 // tree is a manifest with what hangs from it, as far as it was read.
 type tree struct {
@@ -65,17 +91,19 @@ func (s *Store) readConfig(ctx context.Context, t *tree) error {
 func (s *Store) materialise(ctx context.Context, t tree, fetcher remotes.Fetcher, p *layerProgress) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	st := s.newStaging(t, p)
 	u, err := unpack.NewUnpacker(ctx, s.content,
 		unpack.WithUnpackPlatform(unpack.Platform{
-			SnapshotterKey: snapshotterName,
-			Snapshotter:    s.snaps,
-			Applier:        applier{s, p},
-			// A snapshot counts as complete from its commit on, so its files must be on the disk before.
-			ApplyOpts: []diff.ApplyOpt{diff.WithSyncFs(true), diff.WithProgress(p.extracting)},
+			SnapshotterKey:          snapshotterName,
+			Snapshotter:             st,
+			SnapshotterCapabilities: []string{snapshots.RebaseCap},
+			Applier:                 st,
+			ApplyOpts:               []diff.ApplyOpt{diff.WithProgress(p.extracting)},
 		}),
 		unpack.WithFetchAllContent(),
 		unpack.WithDuplicationSuppressor(&s.keys),
-		unpack.WithLimiter(semaphore.NewWeighted(fetchesAtOnce)))
+		unpack.WithLimiter(limiters{semaphore.NewWeighted(fetchesOfImage), s.fetches}),
+		unpack.WithUnpackLimiter(s.unpacks))
 	if err != nil {
 		return err
 	}
@@ -88,7 +116,18 @@ func (s *Store) materialise(ctx context.Context, t tree, fetcher remotes.Fetcher
 	if _, unpackErr := u.Wait(); err == nil || errors.Is(err, context.Canceled) {
 		err = unpackErr
 	}
-	return layerError(err)
+	return layerError(firstError(err))
+}
+
+// firstError is the one that the unpacker met first: it joins those of all layers, and the later ones only say "aborted".
+func firstError(err error) error {
+	for {
+		all, ok := err.(interface{ Unwrap() []error })
+		if !ok {
+			return err
+		}
+		err = all.Unwrap()[0]
+	}
 }
 
 // fetchHandler brings one blob into the content store.

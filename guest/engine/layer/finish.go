@@ -10,32 +10,42 @@ import (
 	"naru/guest/engine/archive"
 )
 
-// finish does what the child could not. The names are what it says; they are looked up with the folder as their root.
-func finish(r Request, report archive.LayerReport) error {
-	dir, err := openRoot(r.Dir)
+// Finish does what the child could not, in the layer's folder; those of the layers below come topmost first. The names are
+// what the child says; they are looked up with the folder as their root.
+func (r Rest) Finish(folder string, below []string) error {
+	dir, err := openRoot(folder)
 	if err != nil {
-		return err
+		return fmt.Errorf("finish layer: %w", err)
 	}
 	defer dir.Close()
 	hidden := map[string]bool{}
-	for _, name := range report.Opaque {
+	for _, name := range r.report.Opaque {
 		hidden[name] = true
 		if err := setOpaque(dir, name); err != nil {
-			return fmt.Errorf("hide what is below %s: %w", name, err)
+			return fmt.Errorf("finish layer: hide what is below %s: %w", name, err)
 		}
 	}
-	if err := likeBelow(r, dir, report.Implied, hidden); err != nil {
-		return err
+	implied := r.report.Implied
+	if !r.report.Itself {
+		implied = append([]string{"."}, implied...)
 	}
-	if !r.Sync {
-		return nil
+	if err := likeBelow(below, dir, implied, hidden); err != nil {
+		return fmt.Errorf("finish layer: %w", err)
 	}
-	fd, err := dir.Dup()
+	return nil
+}
+
+// Sync has the files of a folder on the disk, and those of all others on its file system.
+func Sync(folder string) error {
+	fd, err := unix.Open(folder, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("sync layer: %w", err)
 	}
 	defer unix.Close(fd)
-	return unix.Syncfs(fd)
+	if err := unix.Syncfs(fd); err != nil {
+		return fmt.Errorf("sync layer: %w", err)
+	}
+	return nil
 }
 
 func openRoot(name string) (*archive.Root, error) {
@@ -64,12 +74,12 @@ func setOpaque(dir *archive.Root, name string) error {
 }
 
 // likeBelow gives folders that the layer does not describe the owner, mode and times that they have below.
-func likeBelow(r Request, dir *archive.Root, implied []string, hidden map[string]bool) error {
-	if len(implied) == 0 || len(r.Below) == 0 {
+func likeBelow(folders []string, dir *archive.Root, implied []string, hidden map[string]bool) error {
+	if len(implied) == 0 || len(folders) == 0 {
 		return nil
 	}
 	var below []*archive.Root
-	for _, name := range r.Below {
+	for _, name := range folders {
 		root, err := openRoot(name)
 		if err != nil {
 			return err

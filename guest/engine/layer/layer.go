@@ -78,17 +78,32 @@ const progressEvery = 100 * time.Millisecond
 
 // Apply unpacks a layer. After an error the folder holds anything and is to be removed. Safe for concurrent use.
 func Apply(ctx context.Context, r Request) (Result, error) {
-	a, err := run(ctx, r)
+	result, rest, err := Unpack(ctx, r)
 	if err != nil {
 		return Result{}, err
 	}
+	if err := rest.Finish(r.Dir, r.Below); err != nil {
+		return Result{}, err
+	}
+	if r.Sync {
+		return result, Sync(r.Dir)
+	}
+	return result, nil
+}
+
+// Rest is what remains to be done for an unpacked layer once those below it are there and finished.
+type Rest struct{ report archive.LayerReport }
+
+// Unpack is Apply without what needs the layers below: the caller calls Finish.
+func Unpack(ctx context.Context, r Request) (Result, Rest, error) {
+	a, err := run(ctx, r)
+	if err != nil {
+		return Result{}, Rest{}, err
+	}
 	if a.Error != "" {
-		return Result{}, a.err()
+		return Result{}, Rest{}, a.err()
 	}
-	if err := finish(r, a.Report); err != nil {
-		return Result{}, fmt.Errorf("finish layer: %w", err)
-	}
-	return a.Result, nil
+	return a.Result, Rest{a.Report}, nil
 }
 
 // run has the child unpack.
