@@ -80,6 +80,9 @@ func Open(ctx context.Context, o Options) (_ *Engine, err error) {
 			err = errors.Join(fmt.Errorf("open engine: %w", err), e.close())
 		}
 	}()
+	if err := useTemp(filepath.Join(o.Run, "tmp")); err != nil {
+		return nil, err
+	}
 	if e.Journal, err = journal.Open(filepath.Join(o.Root, "state.journal"), o.Log); err != nil {
 		return nil, err
 	}
@@ -157,6 +160,9 @@ func (e *Engine) openParts(ctx context.Context) (err error) {
 	})
 	if err != nil {
 		return err
+	}
+	if err := e.Builds.EndSteps(); err != nil {
+		e.Log.Warn("a step of an earlier engine's build is left", "error", err)
 	}
 	e.Containers.Images, e.Containers.Volumes, e.Containers.Networks = e.Images, e.Volumes, e.Networks
 	return nil

@@ -45,19 +45,20 @@ const cleanupTime = 10 * time.Second
 // Cleanup removes what crun left of a container whose init has ended: its state folder and its cgroups, without
 // running crun. Idempotent. Processes that outlived the init (shared pid namespace) are killed.
 func (c Crun) Cleanup(id, cgroupPath string) error {
+	return errors.Join(RemoveCgroups(cgroupPath), os.RemoveAll(filepath.Join(c.Root, id)))
+}
+
+// RemoveCgroups removes a cgroup with all below it from every hierarchy, and kills the processes in it, however fast they
+// make others. Idempotent.
+func RemoveCgroups(cgroupPath string) error {
+	for _, m := range cgroupMounts() {
+		_ = os.WriteFile(filepath.Join(m.path, cgroupPath, "pids.max"), []byte("0"), 0) // no more forks; in one hierarchy of v1
+	}
 	var errs []error
 	for _, m := range cgroupMounts() {
-		if err := removeCgroup(filepath.Join(m.path, cgroupPath)); err != nil {
-			errs = append(errs, err)
-		}
+		errs = append(errs, removeCgroup(filepath.Join(m.path, cgroupPath)))
 	}
-	if err := RemoveHidden(cgroupPath); err != nil {
-		errs = append(errs, err)
-	}
-	if err := os.RemoveAll(filepath.Join(c.Root, id)); err != nil {
-		errs = append(errs, err)
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, RemoveHidden(cgroupPath))...)
 }
 
 // removeCgroup removes dir with all below it. A cgroup stays busy until its last process is reaped, so this tries

@@ -3,10 +3,10 @@
 //
 // Nothing of it runs before the first request that needs it. From then on it keeps its cache in <root>/build: which result
 // came from which step, as leases and records beside those of the images, so that a base image is stored once. A build ends
-// with the engine; the cache is consistent whenever that happens, and what a build's containers left running is killed when
-// the builder is opened again.
+// with the engine; the cache is consistent whenever that happens, and what its steps left running and mounted is ended when
+// the next engine starts.
 //
-//	New ─ (first request) open ─ … ─ Close
+//	New ─ EndSteps ─ (first request) open ─ … ─ Close
 package build
 
 import (
@@ -23,7 +23,6 @@ import (
 	inlinecache "github.com/moby/buildkit/cache/remotecache/inline"
 	localcache "github.com/moby/buildkit/cache/remotecache/local"
 	registrycache "github.com/moby/buildkit/cache/remotecache/registry"
-	"github.com/moby/buildkit/cmd/buildkitd/config"
 	"github.com/moby/buildkit/control"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/solver"
@@ -113,7 +112,6 @@ func (b *Builder) openParts(ctx context.Context) (_ *parts, err error) {
 	if err := os.MkdirAll(b.root(), 0o700); err != nil {
 		return nil, err
 	}
-	b.killLeftovers()
 	var opened []func() error
 	defer func() {
 		for i := len(opened) - 1; err != nil && i >= 0; i-- {
@@ -156,8 +154,7 @@ func (b *Builder) openParts(ctx context.Context) (_ *parts, err error) {
 		},
 		// A client must ask for it too. Insecure steps are never allowed.
 		Entitlements:   []string{string(entitlements.EntitlementNetworkHost)},
-		HistoryDB:      history,
-		HistoryConfig:  &config.HistoryConfig{},
+		HistoryDB:      history, // without a configuration it keeps 50 builds, and all of two days
 		LeaseManager:   p.worker.LeaseManager(),
 		ContentStore:   p.worker.ContentStore(),
 		GarbageCollect: p.worker.GarbageCollect,
@@ -176,8 +173,7 @@ func (b *Builder) Close() error {
 	if b.parts == nil {
 		return nil
 	}
-	err := b.parts.control.Close()
-	b.killLeftovers()
+	err := errors.Join(b.parts.control.Close(), b.EndSteps())
 	b.parts = nil
 	return err
 }

@@ -1,41 +1,25 @@
 package build
 
 import (
-	"os"
+	"fmt"
 	"path/filepath"
-	"strconv"
-	"strings"
 
-	"golang.org/x/sys/unix"
+	"naru/guest/engine/mounted"
+	"naru/guest/runtime"
 )
 
-// killLeftovers ends the steps of an engine that was killed: their runtime died with it, they did not. Their cgroups go
-// once they are empty.
-func (b *Builder) killLeftovers() {
-	for _, pattern := range []string{"/sys/fs/cgroup", "/sys/fs/cgroup/*"} {
-		dirs, _ := filepath.Glob(filepath.Join(pattern, b.Cgroup, "buildkit", "*"))
-		for _, dir := range dirs {
-			for _, pid := range processes(dir) {
-				_ = unix.Kill(pid, unix.SIGKILL) // it may have ended
-			}
-			_ = os.Remove(dir) // fails for what is no folder, and while a process is still dying
-		}
-		parents, _ := filepath.Glob(filepath.Join(pattern, b.Cgroup, "buildkit"))
-		for _, dir := range parents {
-			_ = os.Remove(dir)
-		}
-	}
-}
+// run is where the bundles, mounts and crun's state of steps are.
+func (b *Builder) run() string { return filepath.Join(b.Run, "build") }
 
-func processes(cgroup string) (pids []int) {
-	data, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
-	if err != nil {
-		return nil
+// EndSteps ends the steps of an engine that was killed, and removes their cgroups, mounts and crun's state of them: their
+// runtime died with it, they did not. It opens nothing, and costs nothing where there was no builder. What they have of
+// networks is the network manager's, which drops all that no container has, after this.
+func (b *Builder) EndSteps() error {
+	if err := runtime.RemoveCgroups(filepath.Join(b.Cgroup, "buildkit")); err != nil {
+		return fmt.Errorf("end build steps: %w", err)
 	}
-	for _, word := range strings.Fields(string(data)) {
-		if pid, err := strconv.Atoi(word); err == nil {
-			pids = append(pids, pid)
-		}
+	if err := mounted.Remove(b.run()); err != nil {
+		return fmt.Errorf("remove what build steps had: %w", err)
 	}
-	return pids
+	return nil
 }

@@ -43,6 +43,13 @@ func (b *Builder) newWorker(ctx context.Context, own *contextServer) (*buildWork
 	if err != nil {
 		return nil, err
 	}
+	dropped, err := dropOrphans(ctx, opt.LeaseManager, opt.MetadataStore)
+	if err != nil {
+		return nil, err
+	}
+	if dropped > 0 {
+		b.Log.Info("build: leases of an engine that was killed are dropped", "leases", dropped)
+	}
 	w, err := base.NewWorker(ctx, opt)
 	if err != nil {
 		return nil, fmt.Errorf("make worker: %w", err)
@@ -104,7 +111,7 @@ func (b *Builder) workerOptions() (opt base.WorkerOpt, err error) {
 		LeaseManager:     leaseutil.WithNamespace(sharedLeases{store.Leases}, image.Namespace),
 		GarbageCollect:   store.GarbageCollect,
 		MetadataStore:    records,
-		MountPoolRoot:    filepath.Join(b.Run, "build", "mounts"),
+		MountPoolRoot:    filepath.Join(b.run(), "mounts"),
 		ResourceMonitor:  monitor,
 	}, nil
 }
@@ -124,7 +131,7 @@ func buildkitVersion() client.BuildkitVersion {
 
 // newExecutor runs the steps with our crun. Its bundles and crun's state are on the run tmpfs.
 func (b *Builder) newExecutor(networks map[pb.NetMode]buildnetwork.Provider, monitor *resources.Monitor) (executor.Executor, error) {
-	run := filepath.Join(b.Run, "build")
+	run := b.run()
 	if err := os.MkdirAll(filepath.Join(run, "mounts"), 0o700); err != nil {
 		return nil, err
 	}
