@@ -179,6 +179,11 @@ func TestAPICompat(t *testing.T) {
 			use(c.differs, fmt.Sprintf("case %q", c.name))
 		}
 	}
+	for _, d := range dockerfiles {
+		if d.differs != "" {
+			use(d.differs, fmt.Sprintf("Dockerfile %q", d.name))
+		}
+	}
 	for path, d := range shapeDiffers {
 		use(d.key, "shape of "+path)
 	}

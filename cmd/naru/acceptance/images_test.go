@@ -21,12 +21,14 @@ type testImage struct {
 	roots  []string // names in .cache/images
 	entry  string   // a file of testdata/images that becomes /usr/local/bin/docker-entrypoint.sh; "" is none
 	config v1.Config
+	tiny   bool // in place of roots, a few of bookworm's files
 }
 
 // testImages are those of the registry. bookworm and trixie are there from the start, the others from their first use on.
 var testImages = map[string]testImage{
 	"bookworm": {roots: []string{"bookworm"}, config: debian("redis-server")},
 	"trixie":   {roots: []string{"trixie"}, config: debian("python3")},
+	"tiny":     {tiny: true, config: v1.Config{Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}, Cmd: []string{"sh"}}},
 	// These behave as the official images, whose volumes, variables and habits Compose files count on.
 	"postgres": {roots: []string{"bookworm", "postgres"}, entry: "postgres-entrypoint", config: v1.Config{
 		Entrypoint: []string{"docker-entrypoint.sh"}, Cmd: []string{"postgres"}, StopSignal: "SIGINT",
@@ -58,6 +60,9 @@ func (i testImage) push(ref string) error {
 		layers = append(layers, layer)
 	}
 	last, err := i.lastLayer()
+	if i.tiny {
+		last, err = tinyLayer()
+	}
 	if err != nil {
 		return err
 	}
