@@ -66,6 +66,9 @@ func (s *Store) putLoaded(ctx context.Context, r record) (*Image, error) {
 	ref := r.id()
 	if r.reference() != nil {
 		ref = r.name
+		if old, ok := s.index.record(r.name); ok && old.config == r.config { // pulled perhaps: what the registry has stays known
+			r = old
+		}
 	} else if s.index.entry(r.id()) != nil && !s.index.isHeld(r.id()) { // it has a name already
 		return s.Resolve(ctx, ref)
 	}
