@@ -73,11 +73,9 @@ func pullName(name, tag string) string {
 func (h imageHandlers) push(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
 	q := r.URL.Query()
 	o := image.PushOptions{Name: pullName(vars["name"], q.Get("tag"))}
-	if !lessVersion(requestVersion(r), "1.46") {
-		var err error
-		if o.Platform, err = platformValue(q.Get("platform")); err != nil {
-			return err
-		}
+	var err error
+	if o.Platform, err = platformParam(r, "platform", "1.46"); err != nil {
+		return err
 	}
 	o.Auth = registryAuth(r.Header.Get(registry.AuthHeader))
 	out := newProgressWriter(w)
@@ -123,9 +121,13 @@ func (h imageHandlers) importArchive(w http.ResponseWriter, r *http.Request, pla
 }
 
 func (h imageHandlers) load(w http.ResponseWriter, r *http.Request, _ map[string]string) error {
+	wish, err := archivePlatforms(r)
+	if err != nil {
+		return err
+	}
 	out := newProgressWriter(w)
 	out.start() // an error is the stream's
-	_, err := h.s.Load(r.Context(), r.Body, out.send)
+	_, err = h.s.Load(r.Context(), r.Body, image.LoadOptions{Platforms: wish, Progress: out.send, Quiet: boolValueOr(r, "quiet", true)})
 	return out.end(err)
 }
 
@@ -137,9 +139,13 @@ func (h imageHandlers) save(w http.ResponseWriter, r *http.Request, vars map[str
 	if len(names) == 0 {
 		return errdefs.ErrInvalidArgument.WithMessage("no image is named")
 	}
+	wish, err := archivePlatforms(r)
+	if err != nil {
+		return err
+	}
 	w.Header().Set("Content-Type", "application/x-tar")
 	started := &startedWriter{w: w}
-	err := h.s.Save(r.Context(), names, started)
+	err = h.s.Save(r.Context(), names, wish, started)
 	if err != nil && started.started {
 		panic(http.ErrAbortHandler) // the only way left to tell that the archive is not whole
 	}
@@ -169,10 +175,15 @@ func (h imageHandlers) list(w http.ResponseWriter, r *http.Request, _ map[string
 }
 
 func (h imageHandlers) inspect(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
-	if err := checkPlatform(r, "1.49"); err != nil {
+	platform, err := platformParam(r, "platform", "1.49")
+	if err != nil {
 		return err
 	}
-	img, err := h.s.Inspect(r.Context(), vars["name"])
+	manifests := boolValue(r, "manifests") && !lessVersion(requestVersion(r), "1.48")
+	if manifests && platform != nil {
+		return invalidRequest("conflicting options: manifests and platform options cannot both be set")
+	}
+	img, err := h.s.Inspect(r.Context(), vars["name"], image.InspectOptions{Platform: platform, Manifests: manifests})
 	if err != nil {
 		return err
 	}
@@ -184,10 +195,11 @@ func (h imageHandlers) inspect(w http.ResponseWriter, r *http.Request, vars map[
 }
 
 func (h imageHandlers) history(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
-	if err := checkPlatform(r, "1.48"); err != nil {
+	platform, err := platformParam(r, "platform", "1.48")
+	if err != nil {
 		return err
 	}
-	items, err := h.s.History(r.Context(), vars["name"])
+	items, err := h.s.History(r.Context(), vars["name"], platform)
 	if err != nil {
 		return err
 	}
@@ -207,9 +219,19 @@ func (h imageHandlers) tag(w http.ResponseWriter, r *http.Request, vars map[stri
 }
 
 func (h imageHandlers) remove(w http.ResponseWriter, r *http.Request, vars map[string]string) error {
-	deleted, err := h.s.Delete(r.Context(), vars["name"], image.DeleteOptions{
-		Force: boolValue(r, "force"), NoPrune: boolValue(r, "noprune"),
-	})
+	wish, err := platformsParam(r, "platforms", "1.50")
+	if err != nil {
+		return err
+	}
+	o := image.DeleteOptions{Force: boolValue(r, "force"), NoPrune: boolValue(r, "noprune")}
+	switch len(wish) {
+	case 0:
+	case 1:
+		o.Platform = &wish[0]
+	default:
+		return invalidRequest("multiple platforms are not supported")
+	}
+	deleted, err := h.s.Delete(r.Context(), vars["name"], o)
 	if err != nil {
 		return err
 	}
@@ -267,18 +289,47 @@ func registryAuth(header string) (auth registry.AuthConfig) {
 	return auth
 }
 
-// checkPlatform reads the platform parameter, JSON since the version given. There is one platform of each image here.
-func checkPlatform(r *http.Request, since string) error {
-	text := r.URL.Query().Get("platform")
-	if text == "" || lessVersion(requestVersion(r), since) {
-		return nil
+// platformsParam reads the platforms of a request, each a JSON document, nil when there are none. Older API versions than since did not
+// have the parameter: it is ignored.
+func platformsParam(r *http.Request, name, since string) ([]ocispec.Platform, error) {
+	if lessVersion(requestVersion(r), since) {
+		return nil, nil
 	}
-	var p ocispec.Platform
-	if err := json.Unmarshal([]byte(text), &p); err != nil {
-		return invalidRequest("failed to parse platform: %s", err)
+	var out []ocispec.Platform
+	for _, text := range r.URL.Query()[name] {
+		var p ocispec.Platform
+		if err := json.Unmarshal([]byte(text), &p); err != nil {
+			return nil, invalidRequest("failed to parse platform: %s", err)
+		}
+		optional := p.Variant != "" || p.OSVersion != "" || len(p.OSFeatures) > 0
+		switch {
+		case p.OS == "" && p.Architecture == "" && optional:
+			return nil, invalidRequest("optional platform fields provided, but OS and Architecture are missing")
+		case p.OS == "" || p.Architecture == "":
+			return nil, invalidRequest("both OS and Architecture must be provided")
+		}
+		out = append(out, p)
 	}
-	if p.OS == "" || p.Architecture == "" {
-		return invalidRequest("both OS and Architecture must be provided")
+	return out, nil
+}
+
+// platformParam is platformsParam of a parameter that may be there once; empty is as not there.
+func platformParam(r *http.Request, name, since string) (*ocispec.Platform, error) {
+	if r.URL.Query().Get(name) == "" {
+		return nil, nil
 	}
-	return nil
+	list, err := platformsParam(r, name, since)
+	if err != nil || len(list) == 0 {
+		return nil, err
+	}
+	return &list[0], nil
+}
+
+// archivePlatforms are the platforms of an archive to save or load.
+func archivePlatforms(r *http.Request) ([]ocispec.Platform, error) {
+	version := requestVersion(r)
+	if len(r.URL.Query()["platform"]) > 1 && !lessVersion(version, "1.48") && lessVersion(version, "1.52") {
+		return nil, invalidRequest("multiple platform parameters are not supported in this API version; use API version 1.52 or later")
+	}
+	return platformsParam(r, "platform", "1.48")
 }

@@ -20,6 +20,7 @@ func imageListOptions(r *http.Request) (o image.ListOptions, err error) {
 	}
 	o.All = boolValue(r, "all")
 	o.Uses = !lessVersion(requestVersion(r), "1.51")
+	o.Manifests = boolValue(r, "manifests") && !lessVersion(requestVersion(r), "1.47")
 	o.Shared = boolValue(r, "shared-size") && !lessVersion(requestVersion(r), "1.42")
 	for key, values := range f {
 		last := ""

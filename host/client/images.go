@@ -32,7 +32,7 @@ func (c *Client) ImagePull(ctx context.Context, repository, tag, platform, auth 
 func (c *Client) ImagePush(ctx context.Context, repository, tag, platform, auth string) (io.ReadCloser, error) {
 	q := url.Values{}
 	setIf(q, "tag", tag)
-	setIf(q, "platform", platform)
+	setPlatforms(q, "platform", platform)
 	h := http.Header{}
 	if auth != "" {
 		h.Set("X-Registry-Auth", auth)
@@ -68,7 +68,7 @@ func (c *Client) ImageLoad(ctx context.Context, in io.Reader, quiet bool, platfo
 	if quiet {
 		q.Set("quiet", "1")
 	}
-	setPlatforms(q, platforms)
+	setPlatforms(q, "platform", platforms...)
 	return c.stream(ctx, request{method: http.MethodPost, path: "/images/load", query: q, raw: in,
 		header: http.Header{"Content-Type": {"application/x-tar"}}})
 }
@@ -76,7 +76,7 @@ func (c *Client) ImageLoad(ctx context.Context, in io.Reader, quiet bool, platfo
 // ImageSave returns an archive of images, which the caller closes.
 func (c *Client) ImageSave(ctx context.Context, names, platforms []string) (io.ReadCloser, error) {
 	q := url.Values{"names": names}
-	setPlatforms(q, platforms)
+	setPlatforms(q, "platform", platforms...)
 	return c.stream(ctx, request{method: http.MethodGet, path: "/images/get", query: q})
 }
 
@@ -88,14 +88,18 @@ func (c *Client) ImageList(ctx context.Context, all bool, f Filters) ([]image.Su
 	return call[[]image.Summary](ctx, c, request{method: http.MethodGet, path: "/images/json", query: q})
 }
 
-// ImageInspectRaw tells all about an image as the engine wrote it.
-func (c *Client) ImageInspectRaw(ctx context.Context, name string) ([]byte, error) {
-	return c.rawGet(ctx, imagePath(name, "/json"), nil)
+// ImageInspectRaw tells all about an image as the engine wrote it. platform ("linux/arm64") may be empty.
+func (c *Client) ImageInspectRaw(ctx context.Context, name, platform string) ([]byte, error) {
+	q := url.Values{}
+	setPlatforms(q, "platform", platform)
+	return c.rawGet(ctx, imagePath(name, "/json"), q)
 }
 
-// ImageHistory tells the steps an image was made by, the newest first.
-func (c *Client) ImageHistory(ctx context.Context, name string) ([]image.HistoryResponseItem, error) {
-	return call[[]image.HistoryResponseItem](ctx, c, request{method: http.MethodGet, path: imagePath(name, "/history")})
+// ImageHistory tells the steps an image was made by, the newest first. platform ("linux/arm64") may be empty.
+func (c *Client) ImageHistory(ctx context.Context, name, platform string) ([]image.HistoryResponseItem, error) {
+	q := url.Values{}
+	setPlatforms(q, "platform", platform)
+	return call[[]image.HistoryResponseItem](ctx, c, request{method: http.MethodGet, path: imagePath(name, "/history"), query: q})
 }
 
 // ImageTag gives an image one more name.
@@ -110,7 +114,7 @@ func (c *Client) ImageRemove(ctx context.Context, name string, force, noPrune bo
 	q := url.Values{}
 	setBool(q, "force", force)
 	setBool(q, "noprune", noPrune)
-	setPlatforms(q, platforms)
+	setPlatforms(q, "platforms", platforms...)
 	return call[[]image.DeleteResponse](ctx, c, request{method: http.MethodDelete, path: imagePath(name, ""), query: q})
 }
 

@@ -64,9 +64,12 @@ func (c *Client) VolumesPrune(ctx context.Context, f Filters) (volume.PruneRepor
 	return call[volume.PruneReport](ctx, c, request{method: http.MethodPost, path: "/volumes/prune", query: q})
 }
 
-// setPlatforms sets the platforms of an image request ("linux/arm64") in the API's form, one JSON document each.
-func setPlatforms(q url.Values, platforms []string) {
+// setPlatforms sets a parameter to the platforms of an image request ("linux/arm64") in the API's form, one JSON document each.
+func setPlatforms(q url.Values, name string, platforms ...string) {
 	for _, p := range platforms {
+		if p == "" {
+			continue
+		}
 		parts := strings.SplitN(p, "/", 3)
 		var spec ocispec.Platform
 		for i, field := range []*string{&spec.OS, &spec.Architecture, &spec.Variant} {
@@ -75,6 +78,6 @@ func setPlatforms(q url.Values, platforms []string) {
 			}
 		}
 		data, _ := json.Marshal(spec) // strings can be encoded
-		q.Add("platforms", string(data))
+		q.Add(name, string(data))
 	}
 }

@@ -66,7 +66,7 @@ var apiTable = slices.Concat(
 	apiLogCases,
 	apiFileCases,
 	apiListCases,
-	apiImageCases,
+	apiImageCases, apiImageStoreCases,
 	apiVolumeCases,
 	apiSystemCases,
 	apiLifecycleCases,

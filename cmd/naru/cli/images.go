@@ -170,7 +170,7 @@ var historyTable = table.Spec{
 
 func (a *app) historyCommand() *cobra.Command {
 	var quiet, noTrunc, human bool
-	var format string
+	var format, platform string
 	cmd := &cobra.Command{
 		Use: "history [OPTIONS] IMAGE", Short: "Show the history of an image", Args: exactly(1), ValidArgsFunction: a.completeImages(1),
 	}
@@ -178,9 +178,10 @@ func (a *app) historyCommand() *cobra.Command {
 	f.BoolVarP(&quiet, "quiet", "q", false, "Only show image IDs")
 	f.BoolVar(&noTrunc, "no-trunc", false, "Don't truncate output")
 	f.BoolVarP(&human, "human", "H", true, "Print sizes and dates in human readable format")
+	f.StringVar(&platform, "platform", "", `Show history for the given platform ("os[/arch[/variant]]")`)
 	f.StringVar(&format, "format", "", formatHelp)
 	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
-		list, err := c.ImageHistory(cmd.Context(), args[0])
+		list, err := c.ImageHistory(cmd.Context(), args[0], platform)
 		if err != nil {
 			return err
 		}

@@ -21,28 +21,34 @@ import (
 // inspectable is a kind of thing that can be inspected.
 type inspectable struct {
 	kind string
-	get  func(ctx context.Context, c *client.Client, name string, size bool) ([]byte, error)
+	get  func(ctx context.Context, c *client.Client, name string, o inspectOptions) ([]byte, error)
 	typ  func() any // what the answer is decoded into for a template
 }
 
+// inspectOptions are those of single kinds.
+type inspectOptions struct {
+	size     bool   // of containers: sizes of their files
+	platform string // of images: only one of this platform
+}
+
 var inspectables = []inspectable{
-	{"container", func(ctx context.Context, c *client.Client, name string, size bool) ([]byte, error) {
-		return c.ContainerInspectRaw(ctx, name, size)
+	{"container", func(ctx context.Context, c *client.Client, name string, o inspectOptions) ([]byte, error) {
+		return c.ContainerInspectRaw(ctx, name, o.size)
 	}, func() any { return new(container.InspectResponse) }},
-	{"image", func(ctx context.Context, c *client.Client, name string, _ bool) ([]byte, error) {
-		return c.ImageInspectRaw(ctx, name)
+	{"image", func(ctx context.Context, c *client.Client, name string, o inspectOptions) ([]byte, error) {
+		return c.ImageInspectRaw(ctx, name, o.platform)
 	}, func() any { return new(image.InspectResponse) }},
-	{"network", func(ctx context.Context, c *client.Client, name string, _ bool) ([]byte, error) {
+	{"network", func(ctx context.Context, c *client.Client, name string, _ inspectOptions) ([]byte, error) {
 		return c.NetworkInspectRaw(ctx, name)
 	}, func() any { return new(network.Inspect) }},
-	{"volume", func(ctx context.Context, c *client.Client, name string, _ bool) ([]byte, error) {
+	{"volume", func(ctx context.Context, c *client.Client, name string, _ inspectOptions) ([]byte, error) {
 		return c.VolumeInspectRaw(ctx, name)
 	}, func() any { return new(volume.Volume) }},
 }
 
 func (a *app) inspectCommand() *cobra.Command {
 	var kind, format string
-	var size bool
+	var o inspectOptions
 	cmd := &cobra.Command{
 		Use: "inspect [OPTIONS] NAME|ID [NAME|ID...]", Short: "Return low-level information on containers, images, networks and volumes",
 		Args: atLeast(1), ValidArgsFunction: a.completeContainers(0, anyState),
@@ -50,7 +56,7 @@ func (a *app) inspectCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVarP(&format, "format", "f", "", `Format output: "json" or a Go template`)
 	f.StringVar(&kind, "type", "", "Only inspect objects of the given type")
-	f.BoolVarP(&size, "size", "s", false, "Display total file sizes if the type is container")
+	f.BoolVarP(&o.size, "size", "s", false, "Display total file sizes if the type is container")
 	_ = cmd.RegisterFlagCompletionFunc("type", fixed("container", "image", "network", "volume"))
 	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
 		kinds := inspectables
@@ -59,7 +65,7 @@ func (a *app) inspectCommand() *cobra.Command {
 				return fmt.Errorf(`unknown type: %q: must be one of "container", "image", "network", "volume"`, kind)
 			}
 		}
-		return a.inspect(cmd.Context(), c, kinds, args, format, size)
+		return a.inspect(cmd.Context(), c, kinds, args, format, o)
 	})
 	return cmd
 }
@@ -76,7 +82,7 @@ func kindNamed(kind string) []inspectable {
 // inspectKind is `inspect` of a management group: one kind only.
 func (a *app) inspectKind(kind string) *cobra.Command {
 	var format string
-	var size bool
+	var o inspectOptions
 	cmd := &cobra.Command{
 		Use:  fmt.Sprintf("inspect [OPTIONS] %[1]s [%[1]s...]", strings.ToUpper(kind)),
 		Args: atLeast(1), Short: "Display detailed information on one or more " + kind + "s",
@@ -84,9 +90,10 @@ func (a *app) inspectKind(kind string) *cobra.Command {
 	switch kind {
 	case "container":
 		cmd.ValidArgsFunction = a.completeContainers(0, anyState)
-		cmd.Flags().BoolVarP(&size, "size", "s", false, "Display total file sizes")
+		cmd.Flags().BoolVarP(&o.size, "size", "s", false, "Display total file sizes")
 	case "image":
 		cmd.ValidArgsFunction = a.completeImages(0)
+		cmd.Flags().StringVar(&o.platform, "platform", "", `Inspect a specific platform of the image ("os[/arch[/variant]]")`)
 	case "volume":
 		cmd.ValidArgsFunction = a.completeVolumes(0)
 	case "network":
@@ -94,19 +101,19 @@ func (a *app) inspectKind(kind string) *cobra.Command {
 	}
 	cmd.Flags().StringVarP(&format, "format", "f", "", `Format output: "json" or a Go template`)
 	cmd.RunE = a.withEngine(func(cmd *cobra.Command, c *client.Client, args []string) error {
-		return a.inspect(cmd.Context(), c, kindNamed(kind), args, format, size)
+		return a.inspect(cmd.Context(), c, kindNamed(kind), args, format, o)
 	})
 	return cmd
 }
 
 // inspect prints what was found, and then the errors of the rest.
-func (a *app) inspect(ctx context.Context, c *client.Client, kinds []inspectable, names []string, format string, size bool) error {
+func (a *app) inspect(ctx context.Context, c *client.Client, kinds []inspectable, names []string, format string, o inspectOptions) error {
 	show, err := newInspectPrinter(format)
 	if err != nil {
 		return err
 	}
 	errs := each(names, func(name string) error {
-		raw, kind, err := find(ctx, c, kinds, name, size)
+		raw, kind, err := find(ctx, c, kinds, name, o)
 		if err != nil {
 			return err
 		}
@@ -117,9 +124,9 @@ func (a *app) inspect(ctx context.Context, c *client.Client, kinds []inspectable
 }
 
 // find asks for one kind after the other.
-func find(ctx context.Context, c *client.Client, kinds []inspectable, name string, size bool) ([]byte, inspectable, error) {
+func find(ctx context.Context, c *client.Client, kinds []inspectable, name string, o inspectOptions) ([]byte, inspectable, error) {
 	for _, kind := range kinds {
-		raw, err := kind.get(ctx, c, name, size)
+		raw, err := kind.get(ctx, c, name, o)
 		if err == nil {
 			return raw, kind, nil
 		}

@@ -67,7 +67,7 @@ func (s *Store) AddBuilt(ctx context.Context, target ocispec.Descriptor, names [
 		return nil, err
 	}
 	defer done()
-	a, ok, err := s.readArchived(ctx, ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size})
+	a, ok, err := s.readArchived(ctx, ocispec.Descriptor{MediaType: target.MediaType, Digest: target.Digest, Size: target.Size}, ocispec.Platform{})
 	if err != nil {
 		return nil, err
 	}

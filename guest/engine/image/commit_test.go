@@ -26,7 +26,7 @@ func layerOf(data []byte) func(context.Context, io.Writer) error {
 
 func TestCommit(t *testing.T) {
 	s := openTest(t, t.TempDir(), nil)
-	loaded, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, "base:v1", []file{{name: "a", content: "A"}, {name: "b", content: "B"}})), nil)
+	loaded, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, "base:v1", []file{{name: "a", content: "A"}, {name: "b", content: "B"}})), LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +63,14 @@ func TestCommit(t *testing.T) {
 		t.Fatal(err)
 	}
 	var saved bytes.Buffer
-	if err := s.Save(t.Context(), []string{"made:v2"}, &saved); err != nil {
+	if err := s.Save(t.Context(), []string{"made:v2"}, nil, &saved); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Delete(t.Context(), "made:v2", DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	wantEmpty(t, s)
-	again, err := s.Load(t.Context(), &saved, nil)
+	again, err := s.Load(t.Context(), &saved, LoadOptions{})
 	if err != nil || again[0].ID != img.ID || read(t, s, img.ID, "c") != "C" || read(t, s, img.ID, "b") != "" {
 		t.Errorf("saved and loaded: %+v %v", again, err)
 	}
@@ -79,7 +79,7 @@ func TestCommit(t *testing.T) {
 // TestCommitBreaksOff: an image that is not made whole leaves nothing.
 func TestCommitBreaksOff(t *testing.T) {
 	s := openTest(t, t.TempDir(), nil)
-	loaded, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, "base:v1", []file{{name: "a", content: "A"}})), nil)
+	loaded, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, "base:v1", []file{{name: "a", content: "A"}})), LoadOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

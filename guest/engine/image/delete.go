@@ -67,6 +67,9 @@ func tagName(repo, tag string) (reference.Named, error) {
 // errdefs.ErrConflict with Docker's words. The space is free soon after; Collect makes it so now.
 func (s *Store) Delete(ctx context.Context, ref string, o DeleteOptions) ([]image.DeleteResponse, error) {
 	e, found, err := s.find(ref)
+	if err == nil {
+		err = provides(ref, e.img, o.Platform)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -53,16 +53,16 @@ func TestHostile(t *testing.T) {
 		data := tarHeaders(t, c.entries)
 		_, err := s.Import(t.Context(), bytes.NewReader(data), ImportOptions{})
 		check("import: "+c.name, c.want, err)
-		_, err = s.Load(t.Context(), bytes.NewReader(layoutOf(t, data, nil)), nil)
+		_, err = s.Load(t.Context(), bytes.NewReader(layoutOf(t, data, nil)), LoadOptions{})
 		check("load: "+c.name, c.want, err)
 	}
 	good := tarHeaders(t, []tar.Header{{Name: "f"}})
 	for _, c := range hostileDocuments() {
-		_, err := s.Load(t.Context(), bytes.NewReader(layoutOf(t, good, c.change)), nil)
+		_, err := s.Load(t.Context(), bytes.NewReader(layoutOf(t, good, c.change)), LoadOptions{})
 		check("document: "+c.name, c.want, err)
 	}
 	for name, c := range hostileArchives(t, canary) {
-		_, err := s.Load(t.Context(), bytes.NewReader(c.data), nil)
+		_, err := s.Load(t.Context(), bytes.NewReader(c.data), LoadOptions{})
 		check("archive: "+name, c.want, err)
 	}
 	if n < 60 {
@@ -72,7 +72,7 @@ func TestHostile(t *testing.T) {
 	if err != nil || len(entries) != 2 {
 		t.Errorf("beside the store: %v %v", entries, err)
 	}
-	if _, err := s.Load(t.Context(), bytes.NewReader(layoutOf(t, good, nil)), nil); err != nil {
+	if _, err := s.Load(t.Context(), bytes.NewReader(layoutOf(t, good, nil)), LoadOptions{}); err != nil {
 		t.Errorf("a good archive afterwards: %v", err)
 	}
 	t.Logf("%d cases", n)

@@ -71,6 +71,20 @@ type ListOptions struct {
 	Until     time.Time
 	Shared    bool // fill SharedSize
 	Uses      bool // fill Containers
+	Manifests bool // fill Manifests
+}
+
+// InspectOptions says what of an image to describe.
+type InspectOptions struct {
+	Platform  *ocispec.Platform // nil: any
+	Manifests bool              // fill Manifests
+}
+
+// LoadOptions says what to take from an archive.
+type LoadOptions struct {
+	Platforms []ocispec.Platform // only images of these; none: of an image for several the host's, else what is there
+	Progress  Progress           // nil for none
+	Quiet     bool               // tell only what was loaded
 }
 
 // ImportOptions describes an image made from one file system archive.
@@ -84,8 +98,9 @@ type ImportOptions struct {
 
 // DeleteOptions is how to delete.
 type DeleteOptions struct {
-	Force   bool
-	NoPrune bool
+	Force    bool
+	NoPrune  bool
+	Platform *ocispec.Platform // the image must be of this one; nil: any
 }
 
 // PruneOptions choose the images to prune. All that are set must match.

@@ -32,7 +32,7 @@ func TestVictim(t *testing.T) {
 	}
 	fmt.Println("ready")
 	for { // errors are a full disk's
-		_, _ = s.Load(t.Context(), bytes.NewReader(archive), nil)
+		_, _ = s.Load(t.Context(), bytes.NewReader(archive), LoadOptions{})
 		_, _ = s.Pull(t.Context(), PullOptions{Name: os.Getenv("NARU_TEST_REF")})
 		_, _ = s.Import(t.Context(), bytes.NewReader(archive), ImportOptions{Ref: "imported"})
 		for _, ref := range []string{"loaded:v1", os.Getenv("NARU_TEST_REF"), "imported"} {

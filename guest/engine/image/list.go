@@ -10,6 +10,7 @@ import (
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/image"
 	"github.com/moby/moby/api/types/storage"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 // List returns all images that match, newest first.
@@ -40,6 +41,11 @@ func (s *Store) List(ctx context.Context, o ListOptions) ([]image.Summary, error
 		}
 		if o.Uses {
 			summary.Containers = int64(len(s.inUse(img.ID)))
+		}
+		if o.Manifests {
+			if summary.Manifests, err = s.manifests(ctx, e); err != nil {
+				return nil, err
+			}
 		}
 		out = append(out, summary)
 	}
@@ -118,15 +124,24 @@ func matching(names, patterns []string) []string {
 	return out
 }
 
-// Inspect describes one image.
-func (s *Store) Inspect(ctx context.Context, ref string) (*image.InspectResponse, error) {
+// Inspect describes one image. One of another platform than the one asked for is not found.
+func (s *Store) Inspect(ctx context.Context, ref string, o InspectOptions) (*image.InspectResponse, error) {
 	found, err := s.Resolve(ctx, ref)
+	if err == nil {
+		err = provides(ref, found, o.Platform)
+	}
 	if err != nil {
 		return nil, err
 	}
 	e := s.index.entry(found.ID)
 	if e == nil { // removed since
 		return nil, errdefs.ErrNotFound.WithMessage("No such image: " + ref)
+	}
+	var manifests []image.ManifestSummary
+	if o.Manifests {
+		if manifests, err = s.manifests(ctx, e); err != nil {
+			return nil, err
+		}
 	}
 	img := e.img
 	layers := []string{}
@@ -154,12 +169,17 @@ func (s *Store) Inspect(ctx context.Context, ref string) (*image.InspectResponse
 		GraphDriver:  &storage.DriverData{Name: "overlay2"}, // as containers have it
 		RootFS:       image.RootFS{Type: "layers", Layers: layers},
 		Metadata:     image.Metadata{LastTagTime: e.updated},
+		Manifests:    manifests,
 	}, nil
 }
 
-// History tells how an image was made, newest step first. Sizes are bytes, unpacked.
-func (s *Store) History(ctx context.Context, ref string) ([]image.HistoryResponseItem, error) {
+// History tells how an image was made, newest step first. Sizes are bytes, unpacked. An image of another platform than wish is not
+// found.
+func (s *Store) History(ctx context.Context, ref string, wish *ocispec.Platform) ([]image.HistoryResponseItem, error) {
 	img, err := s.Resolve(ctx, ref)
+	if err == nil {
+		err = provides(ref, img, wish)
+	}
 	if err != nil {
 		return nil, err
 	}

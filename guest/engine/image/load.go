@@ -10,27 +10,32 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/images/archive"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
-// Load reads images from an archive as `docker save` or OCI tools write it; plain, gzip, zstd or bzip2. Of an image
-// for several platforms it takes the host's, else the one the archive holds. On an error no image is named.
-func (s *Store) Load(ctx context.Context, r io.Reader, progress Progress) ([]*Image, error) {
+// Load reads images from an archive as `docker save` or OCI tools write it; plain, gzip, zstd, xz or bzip2. Of an image
+// for several platforms it takes the one asked for, else the host's, else the one the archive holds. On an error no image is named.
+func (s *Store) Load(ctx context.Context, r io.Reader, o LoadOptions) ([]*Image, error) {
 	ctx, done, err := s.leased(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer done()
-	archived, err := s.readArchive(ctx, r)
+	archived, err := s.readArchive(ctx, r, o.Platforms)
 	if err != nil {
 		return nil, err
 	}
-	p := newLayerProgress(progress)
+	p := newLayerProgress(o.Progress)
+	layers := p
+	if o.Quiet {
+		layers = nil
+	}
 	var records []record
 	for _, a := range archived {
-		if err := s.materialise(ctx, a.tree, nil, p); err != nil {
+		if err := s.materialise(ctx, a.tree, nil, layers); err != nil {
 			return nil, archiveError(err)
 		}
 		name := a.name
@@ -85,7 +90,7 @@ type archived struct {
 }
 
 // readArchive brings all blobs of an archive into the content store and finds the images among them.
-func (s *Store) readArchive(ctx context.Context, r io.Reader) ([]archived, error) {
+func (s *Store) readArchive(ctx context.Context, r io.Reader, wish []ocispec.Platform) ([]archived, error) {
 	data, err := plain(contextReader{ctx, r})
 	if err != nil {
 		return nil, err
@@ -102,25 +107,33 @@ func (s *Store) readArchive(ctx context.Context, r io.Reader) ([]archived, error
 	if err := s.readJSON(ctx, root, &index); err != nil {
 		return nil, archiveError(err)
 	}
+	if len(wish) == 0 {
+		wish = []ocispec.Platform{{}} // any
+	}
 	var out []archived
 	for _, desc := range index.Manifests {
-		a, ok, err := s.readArchived(ctx, desc)
-		if err != nil {
-			return nil, archiveError(err)
-		}
-		if ok {
-			out = append(out, a)
+		for i := range wish {
+			a, ok, err := s.readArchived(ctx, desc, wish[i])
+			if err != nil {
+				return nil, archiveError(err)
+			}
+			if ok {
+				out = append(out, a)
+			}
 		}
 	}
-	if len(out) == 0 {
+	switch {
+	case len(out) == 0 && wish[0].OS != "":
+		return nil, errdefs.ErrNotFound.WithMessage("the archive holds no image for the platform " + platforms.FormatAll(wish[0]))
+	case len(out) == 0:
 		return nil, errdefs.ErrInvalidArgument.WithMessage("invalid archive: it holds no image")
 	}
 	return out, nil
 }
 
 // readArchived follows one entry of the archive's index. It is no image when it is something else, such as an
-// attestation.
-func (s *Store) readArchived(ctx context.Context, desc ocispec.Descriptor) (archived, bool, error) {
+// attestation, and none that is asked for when it is of another platform.
+func (s *Store) readArchived(ctx context.Context, desc ocispec.Descriptor, wish ocispec.Platform) (archived, bool, error) {
 	name, err := archivedName(desc.Annotations)
 	if err != nil {
 		return archived{}, false, err
@@ -133,8 +146,8 @@ func (s *Store) readArchived(ctx context.Context, desc ocispec.Descriptor) (arch
 		if err := s.readJSON(ctx, desc, &index); err != nil {
 			return archived{}, false, err
 		}
-		if desc, err = s.chooseArchived(ctx, index.Manifests); err != nil {
-			return archived{}, false, err
+		if desc, err = s.chooseArchived(ctx, index.Manifests, wish); err != nil {
+			return archived{}, false, ignoreMissing(err, wish)
 		}
 	}
 	if !images.IsManifestType(desc.MediaType) {
@@ -147,16 +160,28 @@ func (s *Store) readArchived(ctx context.Context, desc ocispec.Descriptor) (arch
 	if err := s.readConfig(ctx, &t); err != nil {
 		return archived{}, false, err
 	}
-	return archived{name, t}, true, nil
+	fits := wish.OS == "" || matcher(&wish).Match(platforms.Normalize(t.config.Platform))
+	return archived{name, t}, fits, nil
 }
 
-// chooseArchived picks the host's platform, else the first that the archive holds.
-func (s *Store) chooseArchived(ctx context.Context, list []ocispec.Descriptor) (ocispec.Descriptor, error) {
+// ignoreMissing forgives an index that it has not the platform that is asked for: another image of the archive may have it.
+func ignoreMissing(err error, wish ocispec.Platform) error {
+	if wish.OS != "" && errdefs.IsNotFound(err) {
+		return nil
+	}
+	return err
+}
+
+// chooseArchived picks the platform that is asked for; with none the host's, else the first that the archive holds.
+func (s *Store) chooseArchived(ctx context.Context, list []ocispec.Descriptor, wish ocispec.Platform) (ocispec.Descriptor, error) {
 	var present []ocispec.Descriptor
 	for _, d := range list {
 		if _, err := s.content.Info(ctx, d.Digest); err == nil && d.Annotations["vnd.docker.reference.type"] == "" {
 			present = append(present, d)
 		}
+	}
+	if wish.OS != "" {
+		return choose(present, &wish)
 	}
 	if d, err := choose(present, nil); err == nil || len(present) == 0 {
 		return d, err

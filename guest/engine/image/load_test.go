@@ -1,6 +1,7 @@
 package image
 
 import (
+	"archive/tar"
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
@@ -15,10 +16,14 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/layout"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 	"github.com/klauspost/compress/zstd"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/image"
+	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
 func dockerArchive(t *testing.T, repoTag string, layers ...[]file) []byte {
@@ -52,7 +57,7 @@ func TestLoadSave(t *testing.T) {
 	data := dockerArchive(t, "loaded:v1", []file{{name: "a", content: "A"}}, []file{{name: "b", content: "B"}})
 	var lines []string
 	for _, archive := range [][]byte{data, gzipped(t, data)} {
-		got, err := s.Load(t.Context(), bytes.NewReader(archive), func(m Message) { lines = append(lines, m.Stream) })
+		got, err := s.Load(t.Context(), bytes.NewReader(archive), LoadOptions{Progress: func(m Message) { lines = append(lines, m.Stream) }, Quiet: true})
 		if err != nil || len(got) != 1 || got[0].Name != "loaded:v1" || read(t, s, got[0].ID, "b") != "B" {
 			t.Fatalf("load: %+v, %v", got, err)
 		}
@@ -61,17 +66,17 @@ func TestLoadSave(t *testing.T) {
 		t.Errorf("output %q", lines)
 	}
 	var saved bytes.Buffer
-	if err := s.Save(t.Context(), []string{"loaded:v1"}, &saved); err != nil {
+	if err := s.Save(t.Context(), []string{"loaded:v1"}, nil, &saved); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Save(t.Context(), []string{"none"}, io.Discard); !errdefs.IsNotFound(err) {
+	if err := s.Save(t.Context(), []string{"none"}, nil, io.Discard); !errdefs.IsNotFound(err) {
 		t.Errorf("save of an unknown image: %v", err)
 	}
 	if _, err := s.Delete(t.Context(), "loaded:v1", DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	wantEmpty(t, s)
-	got, err := s.Load(t.Context(), &saved, nil) // an OCI layout and a Docker archive in one
+	got, err := s.Load(t.Context(), &saved, LoadOptions{}) // an OCI layout and a Docker archive in one
 	if err != nil || len(got) != 1 || got[0].Name != "loaded:v1" || read(t, s, got[0].ID, "a") != "A" {
 		t.Fatalf("load what was saved: %+v, %v", got, err)
 	}
@@ -97,7 +102,7 @@ func TestLoadCorrupt(t *testing.T) {
 			file{name: "l.tar", content: string(tarOf(t, file{name: "a", content: "b"}))}),
 		"xz": append([]byte{0xfd, '7', 'z', 'X', 'Z', 0}, data...),
 	} {
-		got, err := s.Load(t.Context(), bytes.NewReader(archive), nil)
+		got, err := s.Load(t.Context(), bytes.NewReader(archive), LoadOptions{})
 		if err == nil || len(got) != 0 {
 			t.Errorf("%s: loaded %v", what, got)
 		} else if !errdefs.IsInvalidArgument(err) && !errdefs.IsFailedPrecondition(err) {
@@ -155,7 +160,7 @@ func TestNames(t *testing.T) {
 	s := openTest(t, t.TempDir(), func(string) []Use { return uses })
 	load := func(tag, content string) *Image {
 		t.Helper()
-		got, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, tag, []file{{name: "f", content: content}})), nil)
+		got, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, tag, []file{{name: "f", content: content}})), LoadOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,4 +274,104 @@ func TestHello(t *testing.T) {
 	if _, _, n := leftovers(t, s); n != 1 {
 		t.Errorf("%d snapshots after an upgrade", n)
 	}
+}
+
+// TestPlatforms: an archive with an index gives the platform that is asked for, an image of another one is not found by it.
+func TestPlatforms(t *testing.T) {
+	s := openTest(t, t.TempDir(), nil)
+	linux := func(arch string) ocispec.Platform { return ocispec.Platform{OS: "linux", Architecture: arch} }
+	archive := layoutArchive(t, testIndex(t, map[string]v1.Image{
+		"amd64": testImage(t, "amd64", []file{{name: "a", content: "x86"}}), "arm64": testImage(t, "arm64", []file{{name: "a", content: "arm"}}),
+	}))
+	for _, arch := range []string{"arm64", "amd64"} {
+		got, err := s.Load(t.Context(), bytes.NewReader(archive), LoadOptions{Platforms: []ocispec.Platform{linux(arch)}})
+		if err != nil || len(got) != 1 || got[0].Platform.Architecture != arch {
+			t.Fatalf("load %s: %+v, %v", arch, got, err)
+		}
+	}
+	if got, err := s.Load(t.Context(), bytes.NewReader(archive), LoadOptions{Platforms: []ocispec.Platform{linux("arm64"), linux("amd64")}}); err != nil || len(got) != 2 {
+		t.Errorf("load of both: %+v, %v", got, err)
+	}
+	if _, err := s.Load(t.Context(), bytes.NewReader(archive), LoadOptions{Platforms: []ocispec.Platform{linux("s390x")}}); !errdefs.IsNotFound(err) {
+		t.Errorf("load of a platform that is not there: %v", err)
+	}
+	loaded, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, "one:v1", []file{{name: "a", content: "b"}})), LoadOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, own := linux("s390x"), loaded[0].Platform
+	const want = "image with reference one:v1 was found but does not provide the specified platform (linux/s390x)"
+	check := func(what string, err error) {
+		t.Helper()
+		if !errdefs.IsNotFound(err) || err.Error() != want {
+			t.Errorf("%s: %v, want %q", what, err, want)
+		}
+	}
+	_, err = s.Inspect(t.Context(), "one:v1", InspectOptions{Platform: &other})
+	check("inspect", err)
+	_, err = s.History(t.Context(), "one:v1", &other)
+	check("history", err)
+	_, err = s.Delete(t.Context(), "one:v1", DeleteOptions{Platform: &other})
+	check("delete", err)
+	if err := s.Save(t.Context(), []string{"one:v1"}, []ocispec.Platform{other}, io.Discard); !errdefs.IsNotFound(err) {
+		t.Errorf("save: %v", err)
+	}
+	img, err := s.Inspect(t.Context(), "one:v1", InspectOptions{Platform: &own, Manifests: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m := img.Manifests; len(m) != 1 || !m[0].Available || m[0].Size.Total != m[0].Size.Content+img.Size || m[0].ImageData.Platform.Architecture != own.Architecture {
+		t.Errorf("manifests: %+v", m)
+	}
+}
+
+// TestSaveRepository: a repository means all its tags, and an image that is named twice is written once.
+func TestSaveRepository(t *testing.T) {
+	s := openTest(t, t.TempDir(), nil)
+	for _, tag := range []string{"repo:v1", "repo:v2", "other:v1"} {
+		if _, err := s.Load(t.Context(), bytes.NewReader(dockerArchive(t, tag, []file{{name: "of", content: tag[:5]}})), LoadOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Tag(t.Context(), "repo:v1", "third", ""); err != nil {
+		t.Fatal(err)
+	}
+	var saved bytes.Buffer
+	if err := s.Save(t.Context(), []string{"repo", "third:latest", "repo:v1"}, nil, &saved); err != nil {
+		t.Fatal(err)
+	}
+	again := openTest(t, t.TempDir(), nil)
+	if _, err := again.Load(t.Context(), &saved, LoadOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	list, err := again.List(t.Context(), ListOptions{})
+	var tags []string
+	for _, i := range list {
+		tags = append(tags, i.RepoTags...)
+	}
+	if slices.Sort(tags); err != nil || !slices.Equal(tags, []string{"repo:v1", "repo:v2", "third:latest"}) {
+		t.Errorf("saved %q, %v", tags, err)
+	}
+}
+
+// layoutArchive is an OCI layout with one index, as an archive.
+func layoutArchive(t *testing.T, index v1.ImageIndex) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	path, err := layout.Write(dir, empty.Index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := path.AppendIndex(index); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	if err := w.AddFS(os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }

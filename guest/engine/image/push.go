@@ -105,9 +105,8 @@ func (p *pusher) push(ctx context.Context, named reference.Named) (Pushed, error
 	if err != nil {
 		return none, err
 	}
-	if p.o.Platform != nil && !matcher(p.o.Platform).Match(e.img.Platform) {
-		return none, errdefs.ErrNotFound.WithMessage(fmt.Sprintf("image with reference %s was found but does not provide the specified platform (%s)",
-			reference.FamiliarString(named), platforms.FormatAll(*p.o.Platform)))
+	if err := provides(named.String(), e.img, p.o.Platform); err != nil {
+		return none, err
 	}
 	target := e.target
 	if err := p.s.keepTree(ctx, target); err != nil {
