@@ -51,9 +51,14 @@ func ApplyLayer(ctx context.Context, r io.Reader, dest *Root, b LayerBudget) (La
 		in: tar.NewReader(contextReader{ctx, r}), parent: -1, buf: make([]byte, bufferSize),
 	}
 	defer l.leave()
+	l.small = newSmallFiles()
+	defer l.small.stop()
 	for {
 		hdr, err := l.in.Next()
 		if err == io.EOF {
+			if err := l.small.wait(); err != nil {
+				return l.report, err
+			}
 			return l.report, l.finishLayer()
 		}
 		if err != nil {

@@ -40,6 +40,9 @@ func (u *unpacker) file(hdr *tar.Header, base string) (err error) {
 	if err != nil {
 		return err
 	}
+	if u.small != nil && hdr.Size <= smallSize {
+		return u.small.file(u, hdr, fd)
+	}
 	defer func() {
 		if cerr := unix.Close(fd); err == nil {
 			err = cerr
@@ -186,6 +189,9 @@ func (u *unpacker) link(hdr *tar.Header, base string) error {
 	target, ok := localName(hdr.Linkname)
 	if !ok || target == "." {
 		return breakout("hardlink target", hdr.Linkname)
+	}
+	if err := u.small.wait(); err != nil {
+		return err
 	}
 	fd, err := u.openTarget(target)
 	if err != nil {

@@ -57,6 +57,7 @@ type unpacker struct {
 	in      *tar.Reader
 	buf     []byte
 	folders []folderTimes
+	small   *smallFiles // nil: each file is complete before the next entry
 
 	dir    string // whose descriptor parent is
 	parent int    // -1 for none
@@ -99,17 +100,23 @@ func (u *unpacker) entry(hdr *tar.Header) error {
 		return err
 	}
 	base := path.Base(name)
+	if hdr.Typeflag == tar.TypeReg { // most often nothing is there yet, which making it tells as well
+		if err := u.make(hdr, name, base, false); !errors.Is(err, unix.EEXIST) {
+			return u.entryError(name, err)
+		}
+	}
 	exists, err := u.makeRoom(hdr, name, base)
 	if err != nil {
 		return err
 	}
-	if err := u.make(hdr, name, base, exists); err != nil {
-		if errdefs.IsInvalidArgument(err) || errors.Is(err, u.ctx.Err()) {
-			return err
-		}
-		return fmt.Errorf("unpack %s: %w", path.Join(u.o.Dest, name), err)
+	return u.entryError(name, u.make(hdr, name, base, exists))
+}
+
+func (u *unpacker) entryError(name string, err error) error {
+	if err == nil || errdefs.IsInvalidArgument(err) || errors.Is(err, u.ctx.Err()) {
+		return err
 	}
-	return nil
+	return fmt.Errorf("unpack %s: %w", path.Join(u.o.Dest, name), err)
 }
 
 // itself takes over what the archive says of the folder that it is unpacked in.

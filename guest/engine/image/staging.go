@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
+	"golang.org/x/sync/errgroup"
 
 	"naru/guest/engine/layer"
 )
@@ -38,9 +39,10 @@ type staging struct {
 type stagedLayer struct {
 	chainID, diffID, key, dir string
 	rest                      layer.Rest
-	ok                        bool          // unpacked and right; valid once done is closed
-	done                      chan struct{} // closed when it is unpacked or given up
-	end                       sync.Once     // closes done
+	usage                     snapshots.Usage // set by finishAll
+	ok                        bool            // unpacked and right; valid once done is closed
+	done                      chan struct{}   // closed when it is unpacked or given up
+	end                       sync.Once       // closes done
 }
 
 func (l *stagedLayer) settle(ok bool) {
@@ -125,6 +127,9 @@ func (st *staging) Commit(ctx context.Context, name, key string, opts ...snapsho
 	if st.err != nil {
 		return st.err
 	}
+	if l := st.at(func(l *stagedLayer) bool { return l.key == key }); l != nil {
+		ctx = withUsage(ctx, l.usage)
+	}
 	return st.Snapshotter.Commit(ctx, name, key, opts...)
 }
 
@@ -145,7 +150,7 @@ func (st *staging) finishAll(ctx context.Context) error {
 		}
 	}
 	var below []string
-	synced := ""
+	var whole []*stagedLayer
 	for _, id := range st.chain {
 		l := layers[id]
 		if l == nil { // it was there already
@@ -165,10 +170,20 @@ func (st *staging) finishAll(ctx context.Context) error {
 		if err := l.rest.Finish(l.dir, below); err != nil {
 			return err
 		}
-		below, synced = append([]string{l.dir}, below...), l.dir
+		below, whole = append([]string{l.dir}, below...), append(whole, l)
 	}
-	if synced == "" {
+	if len(whole) == 0 {
 		return nil
 	}
-	return layer.Sync(synced)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return layer.Sync(whole[0].dir) })
+	g.Go(func() (err error) { // meanwhile
+		for _, l := range whole {
+			if l.usage, err = usageOf(ctx, l.dir); err != nil {
+				return fmt.Errorf("size of layer: %w", err)
+			}
+		}
+		return nil
+	})
+	return g.Wait()
 }

@@ -20,7 +20,6 @@ import (
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/plugins/content/local"
-	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/log"
 	"github.com/moby/moby/api/types/events"
 	"go.etcd.io/bbolt"
@@ -132,12 +131,11 @@ func (s *Store) openStores(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// The label carries the path of a layer's files, so that Layers needs no mount and no write.
-	s.overlay, err = overlay.NewSnapshotter(filepath.Join(s.o.Root, "snapshots"),
-		overlay.AsynchronousRemove, overlay.WithUpperdirLabel)
+	o, err := newOverlay(filepath.Join(s.o.Root, "snapshots"))
 	if err != nil {
 		return err
 	}
+	s.overlay = o
 	s.bolt, err = bbolt.Open(filepath.Join(s.o.Root, "meta.db"), 0o600, &bbolt.Options{
 		Timeout:        5 * time.Second,
 		NoFreelistSync: true, // one page less to sync in each transaction; rebuilt when opened

@@ -87,33 +87,44 @@ func unpack(blob io.Reader, o childOptions) (a answer) {
 	return a
 }
 
-// reader decompresses and digests in a goroutine of its own, some buffers ahead of the unpacker.
+// reader decompresses in one goroutine and digests in another, some buffers ahead of the unpacker.
 type reader struct {
-	full, free chan []byte
-	err        error // valid once full is closed
-	digester   digest.Digester
-	rest       []byte
-	buf        []byte
-	n          int64 // bytes read by the goroutine; valid once full is closed
-	quit       chan struct{}
+	plain, full, free chan []byte // decompressed; digested, too; to be filled
+
+	err      error // valid once full is closed
+	digester digest.Digester
+	rest     []byte
+	buf      []byte
+	n        int64 // bytes read by the goroutine; valid once full is closed
+	quit     chan struct{}
 }
 
 const (
-	aheadBuffers = 4
+	aheadBuffers = 8
 	aheadSize    = 256 << 10
 )
 
 func newReader(plain io.Reader, o childOptions) *reader {
-	r := &reader{full: make(chan []byte, aheadBuffers), free: make(chan []byte, aheadBuffers), digester: digest.SHA256.Digester(), quit: make(chan struct{})}
+	r := &reader{digester: digest.SHA256.Digester(), quit: make(chan struct{})}
+	r.plain, r.full, r.free = make(chan []byte, aheadBuffers), make(chan []byte, aheadBuffers), make(chan []byte, aheadBuffers)
 	for range aheadBuffers {
 		r.free <- make([]byte, aheadSize)
 	}
 	go r.run(plain, o)
+	go r.digest()
 	return r
 }
 
-func (r *reader) run(plain io.Reader, o childOptions) {
+func (r *reader) digest() {
 	defer close(r.full)
+	for b := range r.plain {
+		r.digester.Hash().Write(b)
+		r.full <- b
+	}
+}
+
+func (r *reader) run(plain io.Reader, o childOptions) {
+	defer close(r.plain)
 	for {
 		var b []byte
 		select {
@@ -124,8 +135,7 @@ func (r *reader) run(plain io.Reader, o childOptions) {
 		n, err := fill(plain, b[:aheadSize])
 		r.n += int64(n)
 		if n > 0 {
-			r.digester.Hash().Write(b[:n])
-			r.full <- b[:n]
+			r.plain <- b[:n]
 		}
 		if err == io.EOF {
 			return
