@@ -171,3 +171,12 @@ true`))
 		t.Errorf("outside of naru's folder there is left:\n%s", outside)
 	}
 }
+
+// leftNow lists what there is of steps in an engine that has built and builds no more.
+func (b *killedBuilds) leftNow(t *testing.T) string {
+	t.Helper()
+	return b.inside(t, strings.ReplaceAll(`
+awk '{print $5}' /proc/self/mountinfo | grep -E 'HOME/engine/run/(build|tmp)/'
+find HOME/engine/run/build/crun HOME/engine/run/build/executor HOME/engine/run/build/mounts HOME/engine/run/tmp -mindepth 1 -maxdepth 1 -not \( -type d -empty \) | grep -v -e /crun/.cache -e 'executor/\(resolv\|hosts\|runc-log\)'
+true`, "HOME", b.home))
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	stdruntime "runtime"
 	"time"
 
 	"github.com/containerd/containerd/v2/pkg/oci"
@@ -88,5 +89,14 @@ func (g *guardedNamespace) Set(s *specs.Spec) (err error) {
 	if s.Linux.Seccomp, err = seccomp.GetDefaultProfile(s); err != nil {
 		return fmt.Errorf("seccomp profile of a build step: %w", err)
 	}
+	if s.Linux.Resources == nil {
+		s.Linux.Resources = &specs.LinuxResources{}
+	}
+	limit := pidsLimit()
+	s.Linux.Resources.Pids = &specs.LinuxPids{Limit: &limit}
 	return nil
 }
+
+// pidsLimit is how many processes and threads a step may have. A container's user sets its limit; a build has no option for
+// it, and a step that forks without end would take the host's. No compiler comes near to it.
+func pidsLimit() int64 { return 4096 + 512*int64(stdruntime.NumCPU()) }
