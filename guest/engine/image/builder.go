@@ -34,7 +34,7 @@ type BuilderParts struct {
 func (s *Store) BuilderParts() BuilderParts {
 	var endpoints sync.Map // registry's name to endpoint, so that connections are used again
 	return BuilderParts{
-		Content: s.content, Snapshotter: s.snaps, SnapshotterName: snapshotterName, Leases: metadata.NewLeaseManager(s.db),
+		Content: s.content, Snapshotter: s.snaps, SnapshotterName: snapshotterName, Leases: buildersLeases{metadata.NewLeaseManager(s.db), s},
 		Applier: applier{s, nil},
 		Images:  lookup{s},
 		Registries: func(host string) ([]docker.RegistryHost, error) {
@@ -42,6 +42,27 @@ func (s *Store) BuilderParts() BuilderParts {
 		},
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) { return nil, s.Collect(ctx) },
 	}
+}
+
+// buildersLeases sees to it that what a lease kept goes when it goes: the builder drops the layer of a step that has failed so.
+type buildersLeases struct {
+	leases.Manager
+	s *Store
+}
+
+func (l buildersLeases) Delete(ctx context.Context, lease leases.Lease, opts ...leases.DeleteOpt) error {
+	full := freeBytes(l.s.o.Root) < 2*reserveSize // with or without the reserve
+	if full {
+		l.s.useReserve()
+	}
+	if err := l.Manager.Delete(ctx, lease, opts...); err != nil {
+		return err
+	}
+	if full { // what comes next, the builder's own record of it, needs the room
+		return l.s.Collect(ctx)
+	}
+	l.s.collector.trigger()
+	return nil
 }
 
 // buildersHost is a registry whose authorizer the builder brings: that one asks the token server by the same client.
