@@ -145,10 +145,13 @@ const (
 
 // Network is the guest's own address on the user-mode network. All are textual addresses.
 type Network struct {
-	Address string   `json:"address"` // with prefix length: "192.168.127.2/24"
-	Gateway string   `json:"gateway"`
-	DNS     []string `json:"dns"`
-	MTU     int      `json:"mtu"`
+	Address string `json:"address"` // with prefix length: "192.168.127.2/24"
+	Gateway string `json:"gateway"`
+	// The same by IPv6; empty where the network has none.
+	Address6 string   `json:"address6,omitempty"`
+	Gateway6 string   `json:"gateway6,omitempty"`
+	DNS      []string `json:"dns"`
+	MTU      int      `json:"mtu"`
 }
 
 // Share is a host folder that the guest mounts at the same path.

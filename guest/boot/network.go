@@ -43,10 +43,6 @@ func configureNetwork(c *api.Config) error {
 
 func configureCard(n *api.Network) error {
 	const name = "eth0"
-	addr, err := netlink.ParseAddr(n.Address)
-	if err != nil {
-		return fmt.Errorf("address %q: %w", n.Address, err)
-	}
 	eth, err := netlink.LinkByName(name)
 	if err != nil {
 		return fmt.Errorf("find %s: %w", name, err)
@@ -56,18 +52,46 @@ func configureCard(n *api.Network) error {
 			return fmt.Errorf("set the MTU of %s to %d: %w", name, n.MTU, err)
 		}
 	}
-	if err := netlink.AddrReplace(eth, addr); err != nil {
-		return fmt.Errorf("give %s to %s: %w", n.Address, name, err)
+	for _, address := range []string{n.Address, n.Address6} {
+		if err := giveAddress(eth, address); err != nil {
+			return err
+		}
 	}
 	if err := netlink.LinkSetUp(eth); err != nil {
 		return fmt.Errorf("bring %s up: %w", name, err)
 	}
-	if n.Gateway == "" {
+	for _, gateway := range []string{n.Gateway, n.Gateway6} {
+		if err := routeThrough(eth, gateway); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func giveAddress(eth netlink.Link, address string) error {
+	if address == "" {
 		return nil
 	}
-	gw := net.ParseIP(n.Gateway)
+	addr, err := netlink.ParseAddr(address)
+	if err != nil {
+		return fmt.Errorf("address %q: %w", address, err)
+	}
+	if addr.IP.To4() == nil {
+		addr.Flags = unix.IFA_F_NODAD // nobody else is on the wire, and asking takes a second
+	}
+	if err := netlink.AddrReplace(eth, addr); err != nil {
+		return fmt.Errorf("give %s to %s: %w", address, eth.Attrs().Name, err)
+	}
+	return nil
+}
+
+func routeThrough(eth netlink.Link, gateway string) error {
+	if gateway == "" {
+		return nil
+	}
+	gw := net.ParseIP(gateway)
 	if gw == nil {
-		return fmt.Errorf("gateway %q is not an address", n.Gateway)
+		return fmt.Errorf("gateway %q is not an address", gateway)
 	}
 	if err := netlink.RouteReplace(&netlink.Route{LinkIndex: eth.Attrs().Index, Gw: gw}); err != nil {
 		return fmt.Errorf("route through %s: %w", gw, err)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -109,13 +110,17 @@ func (s *dnsServer) lookup(ctx context.Context, q dns.Question) (rrs []dns.RR, e
 	h := dns.RR_Header{Name: q.Name, Rrtype: q.Qtype, Class: dns.ClassINET, Ttl: answerTTL}
 	switch q.Qtype {
 	case dns.TypeA:
-		addrs, err := s.up.LookupNetIP(ctx, "ip4", hostName(q.Name))
+		addrs, err := s.addresses(ctx, "ip4", q.Name)
 		for _, a := range addrs {
 			rrs = append(rrs, &dns.A{Hdr: h, A: a.Unmap().AsSlice()})
 		}
 		return rrs, err
 	case dns.TypeAAAA:
-		return nil, nil // there is no IPv6 here; "no such name" would be wrong
+		addrs, err := s.addresses(ctx, "ip6", q.Name)
+		for _, a := range addrs {
+			rrs = append(rrs, &dns.AAAA{Hdr: h, AAAA: a.AsSlice()})
+		}
+		return rrs, err
 	case dns.TypeCNAME:
 		name, err := s.up.LookupCNAME(ctx, q.Name)
 		if err == nil && !strings.EqualFold(name, q.Name) {
@@ -153,21 +158,48 @@ func (s *dnsServer) lookup(ctx context.Context, q dns.Question) (rrs []dns.RR, e
 	}
 }
 
+// addresses are those of one family. A name that has only others exists all the same: the host's resolver does not tell the two
+// apart, and a client that hears "no such name" may not ask for the other family any more.
+func (s *dnsServer) addresses(ctx context.Context, family, name string) ([]netip.Addr, error) {
+	addrs, err := s.up.LookupNetIP(ctx, family, hostName(name))
+	var dnsErr *net.DNSError
+	if errors.As(err, &dnsErr) && dnsErr.IsNotFound {
+		if _, other := s.up.LookupNetIP(ctx, "ip", hostName(name)); other == nil {
+			return nil, nil
+		}
+	}
+	return addrs, err
+}
+
 // lookupAddr answers who has an address.
 func (s *dnsServer) lookupAddr(ctx context.Context, h dns.RR_Header) (rrs []dns.RR, err error) {
-	labels := dns.SplitDomainName(h.Name)
-	if len(labels) != 6 || !strings.HasSuffix(strings.ToLower(h.Name), ".in-addr.arpa.") {
-		return nil, &net.DNSError{Err: "not an IPv4 address", Name: h.Name, IsNotFound: true}
-	}
-	addr, err := netip.ParseAddr(labels[3] + "." + labels[2] + "." + labels[1] + "." + labels[0])
-	if err != nil {
-		return nil, &net.DNSError{Err: err.Error(), Name: h.Name, IsNotFound: true}
+	addr, ok := reversed(h.Name)
+	if !ok {
+		return nil, &net.DNSError{Err: "not an address", Name: h.Name, IsNotFound: true}
 	}
 	names, err := s.up.LookupAddr(ctx, addr.String())
 	for _, name := range names {
 		rrs = append(rrs, &dns.PTR{Hdr: h, Ptr: dns.Fqdn(name)})
 	}
 	return rrs, err
+}
+
+// reversed is the address that a name below in-addr.arpa or ip6.arpa stands for.
+func reversed(name string) (netip.Addr, bool) {
+	labels := dns.SplitDomainName(strings.ToLower(name))
+	slices.Reverse(labels)
+	text := ""
+	switch {
+	case len(labels) == 6 && labels[1] == "in-addr":
+		text = strings.Join(labels[2:], ".")
+	case len(labels) == 34 && labels[1] == "ip6":
+		for i := 2; i < len(labels); i += 4 {
+			text += ":" + strings.Join(labels[i:i+4], "")
+		}
+		text = text[1:]
+	}
+	addr, err := netip.ParseAddr(text)
+	return addr, err == nil && labels[0] == "arpa"
 }
 
 // hostName is how to ask the host for a name. One of a single label goes without its dot: Go finds those of the

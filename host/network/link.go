@@ -20,8 +20,7 @@ import (
 // A send blocks while the guest does not take frames: that slows a sender down, where a queue that drops would make
 // TCP find out by loss.
 type link struct {
-	mtu     uint32
-	gateway tcpip.Address
+	mtu uint32
 
 	// mu guards the fields below, and the order of frames on conn.
 	mu         sync.Mutex
@@ -76,8 +75,8 @@ func (l *link) receive(conn io.Reader, dispatcher stack.NetworkDispatcher) error
 	}
 }
 
-// wanted drops what the stack would answer in a way that is not true, for it takes every address as its own: ARP for
-// others than the gateway, and pings of hosts that were never asked.
+// wanted drops what the stack would answer in a way that is not true, for it takes every address as its own: ARP and neighbour
+// solicitations for others than the gateway, and pings of hosts that were never asked.
 func (l *link) wanted(frame []byte) bool {
 	if len(frame) < header.EthernetMinimumSize {
 		return false
@@ -86,14 +85,36 @@ func (l *link) wanted(frame []byte) bool {
 	switch header.Ethernet(frame).Type() {
 	case header.ARPProtocolNumber:
 		arp := header.ARP(payload)
-		return arp.IsValid() && tcpip.AddrFrom4Slice(arp.ProtocolAddressTarget()) == l.gateway
+		return arp.IsValid() && tcpip.AddrFrom4Slice(arp.ProtocolAddressTarget()) == address(Gateway)
 	case header.IPv4ProtocolNumber:
 		ip := header.IPv4(payload)
 		return ip.IsValid(len(payload)) &&
-			(ip.TransportProtocol() != header.ICMPv4ProtocolNumber || ip.DestinationAddress() == l.gateway)
+			(ip.TransportProtocol() != header.ICMPv4ProtocolNumber || ip.DestinationAddress() == address(Gateway))
+	case header.IPv6ProtocolNumber:
+		ip := header.IPv6(payload)
+		return ip.IsValid(len(payload)) && wanted6(ip)
 	default:
 		return false
 	}
+}
+
+// wanted6 takes TCP, UDP and their fragments; of ICMP what finds the gateway, and pings of it. Other headers before those
+// (multicast reports, routing) lead nowhere here.
+func wanted6(ip header.IPv6) bool {
+	switch ip.NextHeader() {
+	case uint8(header.TCPProtocolNumber), uint8(header.UDPProtocolNumber), uint8(header.IPv6FragmentHeader):
+		return true
+	case uint8(header.ICMPv6ProtocolNumber):
+		icmp := header.ICMPv6(ip.Payload())
+		if len(icmp) < header.ICMPv6MinimumSize {
+			return false
+		}
+		if icmp.Type() == header.ICMPv6NeighborSolicit && len(icmp) >= header.ICMPv6NeighborSolicitMinimumSize {
+			return header.NDPNeighborSolicit(icmp.MessageBody()).TargetAddress() == address(Gateway6)
+		}
+		return ip.DestinationAddress() == address(Gateway6)
+	}
+	return false
 }
 
 // WritePackets sends frames to the guest.

@@ -54,6 +54,9 @@ func newNAT(log *slog.Logger, s *stack.Stack) *nat {
 
 // allowed tells whether the guest may reach an address through the host; see the package comment.
 func allowed(a netip.Addr) bool {
+	if a.Is6() {
+		return (global6.Contains(a) || local6.Contains(a)) && !Subnet6.Contains(a)
+	}
 	switch {
 	case !a.Is4() || a.IsLoopback() || a.IsLinkLocalUnicast() || a.IsMulticast() || Subnet.Contains(a):
 		return false
@@ -65,9 +68,17 @@ func allowed(a netip.Addr) bool {
 	return true
 }
 
+// What of IPv6 is somebody's address: global unicast (RFC 4291) and unique local (RFC 4193). The rest are the loopback,
+// link-local and multicast ones, and forms of IPv4 addresses, some of which the host's kernel takes for its own loopback.
+var (
+	global6 = netip.MustParsePrefix("2000::/3")
+	local6  = netip.MustParsePrefix("fc00::/7")
+)
+
 // destination is what the guest wants to reach: the stack calls it the local end.
 func destination(id stack.TransportEndpointID) netip.AddrPort {
-	return netip.AddrPortFrom(netip.AddrFrom4(id.LocalAddress.As4()), id.LocalPort)
+	addr, _ := netip.AddrFromSlice(id.LocalAddress.AsSlice())
+	return netip.AddrPortFrom(addr, id.LocalPort)
 }
 
 // tcp dials first and completes the guest's handshake after, so that the guest sees a refusal as one.
@@ -81,7 +92,7 @@ func (n *nat) tcp(r *tcp.ForwarderRequest) {
 	n.work.Add(1)
 	defer n.work.Done()
 	dialer := net.Dialer{Timeout: dialTimeout}
-	out, err := dialer.DialContext(n.ctx, "tcp4", destination(r.ID()).String())
+	out, err := dialer.DialContext(n.ctx, "tcp", destination(r.ID()).String())
 	if err != nil {
 		n.log.Debug("the guest's connection", "to", destination(r.ID()), "error", err)
 		r.Complete(true)
@@ -118,7 +129,7 @@ func (n *nat) udp(r *udp.ForwarderRequest) {
 	n.work.Go(func() {
 		defer n.sessions.Add(-1)
 		defer in.Close()
-		out, err := net.Dial("udp4", destination(r.ID()).String())
+		out, err := net.Dial("udp", destination(r.ID()).String())
 		if err != nil {
 			n.log.Debug("the guest's packet", "to", destination(r.ID()), "error", err)
 			return

@@ -8,7 +8,11 @@
 //     addresses (cloud metadata services), and the virtual network itself. TCP gets a reset there, UDP an ICMP
 //     "port unreachable".
 //
-// There is no DHCP server (the guest's address is in its config document), no IPv6, no way in (published ports are
+// The same by IPv6, but for "::1", link-local addresses, and those that stand for IPv4 ones. The guest's own address there is a
+// unique local one (RFC 4193): programs then prefer IPv4 where a name has both (RFC 6724), so that a host without IPv6
+// costs them nothing.
+//
+// There is no DHCP server (the guest's addresses are in its config document), no way in (published ports are
 // streams over vsock), and no control API. The design page names gvisor-tap-vsock for this; only its NAT could have
 // been used, and that dials 127.0.0.1 and 0.0.0.0 when a guest asks for them, has room for ten connections that are
 // being opened, answers pings in the name of everybody, and can be crashed by a frame shorter than its header.
@@ -29,6 +33,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -41,6 +46,10 @@ var (
 	Subnet  = netip.MustParsePrefix("192.168.127.0/24")
 	Gateway = netip.MustParseAddr("192.168.127.1")
 	Guest   = netip.MustParsePrefix("192.168.127.2/24") // the guest's address and prefix length
+
+	Subnet6  = netip.MustParsePrefix("fd6e:6172:75::/64")
+	Gateway6 = netip.MustParseAddr("fd6e:6172:75::1")
+	Guest6   = netip.MustParsePrefix("fd6e:6172:75::2/64")
 )
 
 const (
@@ -66,10 +75,10 @@ type Network struct {
 
 // New makes the network and begins to answer on it. The caller closes it.
 func New(log *slog.Logger) (*Network, error) {
-	n := &Network{log: log, link: &link{mtu: MTU, gateway: address(Gateway), addr: gatewayMAC}}
+	n := &Network{log: log, link: &link{mtu: MTU, addr: gatewayMAC}}
 	n.stack = stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol, ipv6.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
 	if err := n.setUp(); err != nil {
 		n.Close()
@@ -85,15 +94,16 @@ func (n *Network) setUp() error {
 	if err := n.stack.CreateNIC(nicID, ethernet.New(n.link)); err != nil {
 		return errors.New(err.String())
 	}
-	gateway := tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: address(Gateway).WithPrefix()}
-	if err := n.stack.AddProtocolAddress(nicID, gateway, stack.AddressProperties{}); err != nil {
-		return errors.New(err.String())
+	for protocol, gateway := range map[tcpip.NetworkProtocolNumber]netip.Addr{ipv4.ProtocolNumber: Gateway, ipv6.ProtocolNumber: Gateway6} {
+		own := tcpip.ProtocolAddress{Protocol: protocol, AddressWithPrefix: address(gateway).WithPrefix()}
+		if err := n.stack.AddProtocolAddress(nicID, own, stack.AddressProperties{}); err != nil {
+			return errors.New(err.String())
+		}
 	}
 	// Take packets for any address, and answer in its name: that is what a NAT does.
 	n.stack.SetPromiscuousMode(nicID, true)
 	n.stack.SetSpoofing(nicID, true)
-	subnet := tcpip.AddressWithPrefix{Address: address(Subnet.Addr()), PrefixLen: Subnet.Bits()}.Subnet()
-	n.stack.SetRouteTable([]tcpip.Route{{Destination: subnet, NIC: nicID}})
+	n.stack.SetRouteTable([]tcpip.Route{{Destination: subnet(Subnet), NIC: nicID}, {Destination: subnet(Subnet6), NIC: nicID}})
 	n.nat = newNAT(n.log, n.stack)
 	return n.serveDNS()
 }
@@ -152,6 +162,10 @@ func tuneTCP(s *stack.Stack) error {
 	return nil
 }
 
-func address(a netip.Addr) tcpip.Address { return tcpip.AddrFrom4(a.As4()) }
+func address(a netip.Addr) tcpip.Address { return tcpip.AddrFromSlice(a.AsSlice()) }
+
+func subnet(p netip.Prefix) tcpip.Subnet {
+	return tcpip.AddressWithPrefix{Address: address(p.Addr()), PrefixLen: p.Bits()}.Subnet()
+}
 
 func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, maxFrame) }

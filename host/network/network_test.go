@@ -24,6 +24,7 @@ import (
 	"gvisor.dev/gvisor/pkg/tcpip/link/ethernet"
 	"gvisor.dev/gvisor/pkg/tcpip/network/arp"
 	"gvisor.dev/gvisor/pkg/tcpip/network/ipv4"
+	"gvisor.dev/gvisor/pkg/tcpip/network/ipv6"
 	"gvisor.dev/gvisor/pkg/tcpip/stack"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/icmp"
 	"gvisor.dev/gvisor/pkg/tcpip/transport/tcp"
@@ -50,15 +51,18 @@ func newGuest(t *testing.T) *guest {
 
 	link := channel.New(4096, MTU, "\x5a\x94\xef\xe4\x0c\xee")
 	s := stack.New(stack.Options{
-		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol},
-		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4},
+		NetworkProtocols:   []stack.NetworkProtocolFactory{ipv4.NewProtocol, arp.NewProtocol, ipv6.NewProtocol},
+		TransportProtocols: []stack.TransportProtocolFactory{tcp.NewProtocol, udp.NewProtocol, icmp.NewProtocol4, icmp.NewProtocol6},
 	})
 	must(t, s.CreateNIC(1, ethernet.New(link)))
-	own := tcpip.AddressWithPrefix{Address: address(Guest.Addr()), PrefixLen: Guest.Bits()}
-	must(t, s.AddProtocolAddress(1, tcpip.ProtocolAddress{Protocol: ipv4.ProtocolNumber, AddressWithPrefix: own}, stack.AddressProperties{}))
+	for protocol, own := range map[tcpip.NetworkProtocolNumber]netip.Prefix{ipv4.ProtocolNumber: Guest, ipv6.ProtocolNumber: Guest6} {
+		address := tcpip.AddressWithPrefix{Address: address(own.Addr()), PrefixLen: own.Bits()}
+		must(t, s.AddProtocolAddress(1, tcpip.ProtocolAddress{Protocol: protocol, AddressWithPrefix: address}, stack.AddressProperties{}))
+	}
 	s.SetRouteTable([]tcpip.Route{
-		{Destination: own.Subnet(), NIC: 1},
-		{Destination: tcpip.AddressWithPrefix{Address: tcpip.AddrFrom4([4]byte{}), PrefixLen: 0}.Subnet(), Gateway: address(Gateway), NIC: 1},
+		{Destination: subnet(Subnet), NIC: 1}, {Destination: subnet(Subnet6), NIC: 1},
+		{Destination: subnet(netip.MustParsePrefix("0.0.0.0/0")), Gateway: address(Gateway), NIC: 1},
+		{Destination: subnet(netip.MustParsePrefix("::/0")), Gateway: address(Gateway6), NIC: 1},
 	})
 	wg.Go(func() {
 		for pkt := link.ReadContext(ctx); pkt != nil; pkt = link.ReadContext(ctx) {
@@ -123,7 +127,14 @@ func (g *guest) dial(to netip.AddrPort) (net.Conn, error) {
 func (g *guest) dialWithin(to netip.AddrPort, d time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), d)
 	defer cancel()
-	return gonet.DialContextTCP(ctx, g.stack, full(to), ipv4.ProtocolNumber)
+	return gonet.DialContextTCP(ctx, g.stack, full(to), family(to.Addr()))
+}
+
+func family(a netip.Addr) tcpip.NetworkProtocolNumber {
+	if a.Is6() {
+		return ipv6.ProtocolNumber
+	}
+	return ipv4.ProtocolNumber
 }
 
 func full(a netip.AddrPort) tcpip.FullAddress {
@@ -175,6 +186,15 @@ func TestLoopbackOfTheHost(t *testing.T) {
 			c.Close()
 		}
 	}()
+	if ln6, err := net.Listen("tcp", fmt.Sprintf("[::1]:%d", ln.Addr().(*net.TCPAddr).Port)); err == nil {
+		defer ln6.Close()
+		go func() {
+			for c, err := ln6.Accept(); err == nil; c, err = ln6.Accept() {
+				reached <- struct{}{}
+				c.Close()
+			}
+		}()
+	}
 	packets, err := net.ListenPacket("udp", fmt.Sprintf("127.0.0.1:%d", ln.Addr().(*net.TCPAddr).Port))
 	if err != nil {
 		t.Fatal(err)
@@ -184,6 +204,7 @@ func TestLoopbackOfTheHost(t *testing.T) {
 	for _, a := range []string{
 		"127.0.0.1", "127.1.2.3", "0.0.0.0", "0.0.0.1", "192.168.127.1", "192.168.127.254", "192.168.127.2",
 		"169.254.169.254", "255.255.255.255", "224.0.0.1",
+		"::1", "::", "::127.0.0.1", "::ffff:127.0.0.1", "::ffff:0:127.0.0.1", "64:ff9b::127.0.0.1", "fe80::1", "ff02::1", "fd6e:6172:75::1", "fd6e:6172:75::2",
 	} {
 		to := netip.AddrPortFrom(netip.MustParseAddr(a), port)
 		if allowed(to.Addr()) {
@@ -194,13 +215,13 @@ func TestLoopbackOfTheHost(t *testing.T) {
 			t.Errorf("the guest reached %s", to)
 		}
 		remote := full(to)
-		if c, err := gonet.DialUDP(g.stack, nil, &remote, ipv4.ProtocolNumber); err == nil {
+		if c, err := gonet.DialUDP(g.stack, nil, &remote, family(to.Addr())); err == nil {
 			_, _ = c.Write([]byte("hello"))
 			c.Close()
 		}
 	}
 	// A real service of the host's own comes last: once it has answered, all packets before it were dealt with.
-	g.viaHost(t)
+	g.viaHost(t, outside(t, false))
 	select {
 	case <-reached:
 		t.Error("a connection of the guest arrived at the host's loopback")
@@ -214,9 +235,8 @@ func TestLoopbackOfTheHost(t *testing.T) {
 
 // viaHost sends a megabyte through a TCP echo at an address of the host that is not loopback, and a packet through a
 // UDP one.
-func (g *guest) viaHost(t *testing.T) {
+func (g *guest) viaHost(t *testing.T, host netip.Addr) {
 	t.Helper()
-	host := outside(t)
 	ln, err := net.Listen("tcp", netip.AddrPortFrom(host, 0).String())
 	if err != nil {
 		t.Fatal(err)
@@ -257,7 +277,7 @@ func (g *guest) viaHost(t *testing.T) {
 		}
 	}()
 	remote := full(packets.LocalAddr().(*net.UDPAddr).AddrPort())
-	u, err := gonet.DialUDP(g.stack, nil, &remote, ipv4.ProtocolNumber)
+	u, err := gonet.DialUDP(g.stack, nil, &remote, family(host))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -270,26 +290,32 @@ func (g *guest) viaHost(t *testing.T) {
 	}
 }
 
-// outside is an IPv4 address of this host that is not loopback.
-func outside(t *testing.T) netip.Addr {
+// TestIPv6 goes through the host by IPv6, with packets that the host takes in fragments.
+func TestIPv6(t *testing.T) {
+	newGuest(t).viaHost(t, outside(t, true))
+}
+
+// outside is an address of this host that is not loopback.
+func outside(t *testing.T, v6 bool) netip.Addr {
 	t.Helper()
 	addrs, err := net.InterfaceAddrs()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, a := range addrs {
-		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Is4() && allowed(prefix.Addr()) {
+		if prefix, err := netip.ParsePrefix(a.String()); err == nil && prefix.Addr().Is6() == v6 && allowed(prefix.Addr()) {
 			return prefix.Addr()
 		}
 	}
-	t.Skip("this host has no IPv4 address but loopback; run: ip addr add 203.0.113.1/32 dev lo")
+	address := map[bool]string{false: "203.0.113.1/32", true: "2001:db8:113::1/128"}[v6]
+	t.Skipf("this host has no such address but loopback; run: ip addr add %s dev lo", address)
 	return netip.Addr{}
 }
 
 // TestRefused wants the guest to see a closed port as one.
 func TestRefused(t *testing.T) {
 	g := newGuest(t)
-	ln, err := net.Listen("tcp", netip.AddrPortFrom(outside(t), 0).String())
+	ln, err := net.Listen("tcp", netip.AddrPortFrom(outside(t, false), 0).String())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -344,9 +370,12 @@ func TestDNS(t *testing.T) {
 // stubResolver knows one name and fails for another.
 type stubResolver struct{ resolver }
 
-func (stubResolver) LookupNetIP(_ context.Context, _, host string) ([]netip.Addr, error) {
+func (stubResolver) LookupNetIP(_ context.Context, network, host string) ([]netip.Addr, error) {
 	if host == "broken.test." {
 		return nil, &net.DNSError{Err: "server misbehaving", IsTemporary: true}
+	}
+	if host == "four.test." && network != "ip6" {
+		return []netip.Addr{netip.MustParseAddr("192.0.2.1")}, nil
 	}
 	return nil, &net.DNSError{Err: "no such host", IsNotFound: true}
 }
@@ -358,7 +387,19 @@ func TestDNSTellsFailureFromAbsence(t *testing.T) {
 			t.Errorf("%s: %s, want %s", name, dns.RcodeToString[got], dns.RcodeToString[want])
 		}
 	}
-	if _, got := s.answer(t.Context(), dns.Question{Name: "absent.", Qtype: dns.TypeAAAA}); got != dns.RcodeSuccess {
-		t.Errorf("AAAA: %s; without IPv6 it must not deny the name", dns.RcodeToString[got])
+	if answers, got := s.answer(t.Context(), dns.Question{Name: "four.test.", Qtype: dns.TypeAAAA}); len(answers) > 0 || got != dns.RcodeSuccess {
+		t.Errorf("AAAA: %v, %s; a name that has IPv4 addresses exists", answers, dns.RcodeToString[got])
+	}
+}
+
+func TestReversed(t *testing.T) {
+	for name, want := range map[string]string{
+		"10.2.0.192.in-addr.arpa.": "192.0.2.10",
+		"b.a.9.8.7.6.5.0.4.0.0.0.3.0.0.0.2.0.0.0.1.0.0.0.0.0.0.0.1.2.3.4.IP6.ARPA.": "4321:0:1:2:3:4:567:89ab",
+		"2.0.192.in-addr.arpa.": "", "x.in-addr.arpa.": "", "www.example.test.": "", ".": "", "1.2.3.4.in-addr.example.": "",
+	} {
+		if addr, ok := reversed(name); ok != (want != "") || ok && addr.String() != want {
+			t.Errorf("%s: %v, %t, want %q", name, addr, ok, want)
+		}
 	}
 }

@@ -81,7 +81,6 @@ type reachRow struct {
 
 var (
 	noProxy = map[string]string{"direct": ""}  // see docs/compat.md
-	noV6    = map[string]string{"machine": ""} // the machine's way out is IPv4
 	noRoute = map[string]string{"machine": ""} // containers of the VM have no addresses of the host's network
 )
 
@@ -96,7 +95,7 @@ var matrix = []reachRow{
 	{from: "host", to: "127.0.0.1:18080", who: "p"}, {from: "host", to: "192.0.2.1:18080", who: "p"}, {from: "host", to: "192.0.2.3:18080", who: "p"},
 	{from: "host", to: "[::1]:18080", who: "p", but: noProxy}, {from: "host", to: "[2001:db8:77::1]:18080", who: "p"},
 	{from: "neighbour a c d p s", to: "192.0.2.1:18080", who: "p"}, {from: "neighbour", to: "192.0.2.3:18080", who: "p"},
-	{from: "neighbour", to: "[2001:db8:77::1]:18080", who: "p"}, {from: "a c p", to: "[2001:db8:77::1]:18080", proto: "tcp", who: "p", but: noV6},
+	{from: "neighbour", to: "[2001:db8:77::1]:18080", who: "p"}, {from: "a c p", to: "[2001:db8:77::1]:18080", proto: "tcp", who: "p"},
 	{from: "i", to: "192.0.2.1:18080"}, {from: "i", to: "[2001:db8:77::1]:18080"},
 	// On the loopback only.
 	{from: "host", to: "127.0.0.1:18081", who: "p"}, {from: "host", to: "[::1]:18081", proto: "tcp", who: "p", but: noProxy},
@@ -111,7 +110,7 @@ var matrix = []reachRow{
 	// The host's own services, and the neighbour's: not from an internal network, and nothing that is on the loopback.
 	{from: "a d", to: "192.0.2.1:7000", proto: "tcp", who: "host"}, {from: "i", to: "192.0.2.1:7000"}, {from: "a d i", to: "192.0.2.1:7001"},
 	{from: "a d s", to: "192.0.2.2:7000", who: "neighbour"}, {from: "i", to: "192.0.2.2:7000"},
-	{from: "a", to: "[2001:db8:77::2]:7000", who: "neighbour", but: noV6},
+	{from: "a", to: "[2001:db8:77::2]:7000", who: "neighbour"},
 }
 
 // TestReachability: who reaches whom, the same beside a real dockerd and in both contexts.

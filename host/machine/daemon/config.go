@@ -27,6 +27,7 @@ func (d *Daemon) config(shares []share) *api.Config {
 		Proxy: hostProxies(), CAs: d.hostCAs(),
 		Network: api.Network{
 			Address: network.Guest.String(), Gateway: network.Gateway.String(),
+			Address6: network.Guest6.String(), Gateway6: network.Gateway6.String(),
 			DNS: []string{network.Gateway.String()}, MTU: network.MTU,
 		},
 	}
