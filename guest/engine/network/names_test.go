@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -66,6 +67,9 @@ func hostDNS(t *testing.T) {
 		t.Fatal(err)
 	}
 	answer := dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
+		if strings.HasSuffix(q.Question[0].Name, ".silent.example.") {
+			return
+		}
 		m := new(dns.Msg).SetReply(q)
 		h := dns.RR_Header{Name: q.Question[0].Name, Rrtype: q.Question[0].Qtype, Class: dns.ClassINET, Ttl: 1}
 		switch {
@@ -269,6 +273,62 @@ func TestManyQuestions(t *testing.T) {
 	}
 	wg.Wait()
 	t.Logf("%.0f questions a second", each*clients/time.Since(begin).Seconds())
+}
+
+// TestFloodOfQuestions: one container asks 20,000 times, as fast as it can, for names whose server never answers, among them
+// some that are known. The engine forwards a bounded number at once, and nobody else waits for it.
+func TestFloodOfQuestions(t *testing.T) {
+	needRoot(t)
+	hostDNS(t)
+	w := newWorld(t, api.ModeDirect)
+	w.create(network.CreateRequest{Name: "n"})
+	a, b := w.join(on("a", "n")), w.join(on("b", "n"))
+	// 256 forwards of one container, see resolver; as many answers of the name server, which is in this process; the test's own.
+	const questions, bound = 20_000, 2*256 + 64
+	before := runtime.NumGoroutine()
+	flooded := make(chan error, 1)
+	begin := time.Now()
+	go func() {
+		_, err := tryIn(a.Path, func() (bool, error) {
+			conn, err := stdnet.Dial("udp", "127.0.0.11:53")
+			if err != nil {
+				return false, err
+			}
+			defer conn.Close()
+			for n := range questions {
+				q, _ := new(dns.Msg).SetQuestion(fmt.Sprintf("%d.silent.example.", n), dns.TypeA).Pack()
+				_, _ = conn.Write(q) // what does not fit into the socket's buffer is lost, as on any network
+			}
+			return true, nil
+		})
+		flooded <- err
+	}()
+	most, asked, slowest := 0, 0, time.Duration(0)
+	for done := false; !done; {
+		select {
+		case err := <-flooded:
+			if err != nil {
+				t.Fatal(err)
+			}
+			done = true
+		default:
+		}
+		start := time.Now()
+		if got, err := askDNS(b.Path, "udp", "a", dns.TypeA); err != nil || got != a.Addr.String() {
+			t.Fatalf("another container: %q, %v", got, err)
+		}
+		asked++
+		slowest = max(slowest, time.Since(start))
+		most = max(most, runtime.NumGoroutine())
+	}
+	t.Logf("%.0f questions a second; another container asked %d times, the slowest took %v; %d goroutines, %d before",
+		questions/time.Since(begin).Seconds(), asked, slowest, most, before)
+	if most > before+bound {
+		t.Errorf("%d goroutines for one container's questions, %d before", most, before)
+	}
+	if got, err := askDNS(a.Path, "udp", "b", dns.TypeA); err != nil || got != b.Addr.String() {
+		t.Errorf("the container itself after it: %q, %v", got, err)
+	}
 }
 
 func TestEditHosts(t *testing.T) {
