@@ -13,10 +13,12 @@ import (
 func (m *Manager) watchTable(conn *netlink.Conn) {
 	for {
 		messages, err := conn.Receive()
-		if err != nil && !errors.Is(err, unix.ENOBUFS) { // of that many changes some are ours
+		switch {
+		case errors.Is(err, unix.ENOBUFS):
+			drain(conn)
+		case err != nil:
 			return
-		}
-		if err == nil && !removes(messages) {
+		case !removes(messages):
 			continue
 		}
 		if err := m.mendTable(); err != nil {
@@ -31,10 +33,32 @@ func openWatch() (*netlink.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	_ = conn.SetReadBuffer(watchBuffer) // as far as we may
 	if err := conn.JoinGroup(unix.NFNLGRP_NFTABLES); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
+}
+
+// watchBuffer holds the changes of some dozen flushes and of the rules written anew after each.
+const watchBuffer = 4 << 20
+
+// drain takes everything off a connection that has lost changes. Until it is empty once, the kernel tells of no further loss
+// (NETLINK_S_CONGESTED): a flush that fell into that time would never be noticed.
+func drain(conn *netlink.Conn) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return
+	}
+	_ = raw.Control(func(fd uintptr) {
+		var buf [1]byte // the rest of a message is cut off
+		for {
+			_, _, err := unix.Recvfrom(int(fd), buf[:], unix.MSG_DONTWAIT)
+			if err != nil && !errors.Is(err, unix.ENOBUFS) && !errors.Is(err, unix.EINTR) {
+				return
+			}
+		}
+	})
 }
 
 // removes reports whether a change takes something away that is never taken away alone by us.
