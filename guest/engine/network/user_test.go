@@ -199,16 +199,16 @@ func TestAddressesOfTheUser(t *testing.T) {
 func TestSeveralNetworks(t *testing.T) {
 	w := newWorld(t, api.ModeDirect)
 	ctx := context.Background()
-	for _, n := range []string{"aa", "bb"} {
+	for _, n := range []string{"am", "bm"} {
 		w.create(network.CreateRequest{Name: n})
 	}
 	w.create(network.CreateRequest{Name: "inner", Internal: true})
-	r := on("c", "inner", "bb")
+	r := on("c", "inner", "bm")
 	r.Ports = publish("80", "", "8080")
 	s := w.join(r)
 	serveIn(t, s.Path, ":80")
 	route := func() string { return run(t, "nsenter", "--net="+s.Path, "ip", "route", "show", "default") }
-	if got := route(); !strings.Contains(got, "via "+s.Networks["bb"].Gateway.String()) {
+	if got := route(); !strings.Contains(got, "via "+s.Networks["bm"].Gateway.String()) {
 		t.Errorf("default route: %s", got)
 	}
 	reach := func(when string) {
@@ -217,22 +217,22 @@ func TestSeveralNetworks(t *testing.T) {
 			t.Errorf("%s: %v", when, err)
 		}
 	}
-	reach("published by way of bb")
-	now, err := w.m.Connect(ctx, r, "aa", nil)
+	reach("published by way of bm")
+	now, err := w.m.Connect(ctx, r, "am", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := route(); !strings.Contains(got, "via "+now.Networks["aa"].Gateway.String()) || len(now.Networks) != 3 {
+	if got := route(); !strings.Contains(got, "via "+now.Networks["am"].Gateway.String()) || len(now.Networks) != 3 {
 		t.Errorf("default route after connect: %s", got)
 	}
-	reach("published by way of aa")
-	if _, err := w.m.Connect(ctx, r, "aa", nil); !errdefs.IsPermissionDenied(err) || err.Error() != "endpoint with name c already exists in network aa" {
+	reach("published by way of am")
+	if _, err := w.m.Connect(ctx, r, "am", nil); !errdefs.IsPermissionDenied(err) || err.Error() != "endpoint with name c already exists in network am" {
 		t.Errorf("twice: %v", err)
 	}
 	if _, err := w.m.Connect(ctx, r, "host", nil); !errdefs.IsInvalidArgument(err) {
 		t.Errorf("host: %v", err)
 	}
-	if err := w.m.Remove(ctx, "aa"); !errdefs.IsPermissionDenied(err) || !strings.HasPrefix(err.Error(), `error while removing network: network aa has active endpoints (name:"c" id:"`) {
+	if err := w.m.Remove(ctx, "am"); !errdefs.IsPermissionDenied(err) || !strings.HasPrefix(err.Error(), `error while removing network: network am has active endpoints (name:"c" id:"`) {
 		t.Errorf("remove in use: %v", err)
 	}
 	if _, err := w.m.Connect(ctx, r, "bridge", &network.EndpointSettings{GwPriority: 5}); err != nil {
@@ -241,25 +241,25 @@ func TestSeveralNetworks(t *testing.T) {
 	if got := route(); !strings.Contains(got, "via 172.17.0.1") {
 		t.Errorf("default route by priority: %s", got)
 	}
-	for _, n := range []string{"bridge", "aa"} {
+	for _, n := range []string{"bridge", "am"} {
 		if now, err = w.m.Disconnect(ctx, r, n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := route(); !strings.Contains(got, "via "+now.Networks["bb"].Gateway.String()) {
+	if got := route(); !strings.Contains(got, "via "+now.Networks["bm"].Gateway.String()) {
 		t.Errorf("default route after disconnect: %s", got)
 	}
-	reach("published by way of bb again")
-	if now, err = w.m.Disconnect(ctx, r, "bb"); err != nil || len(now.Ports) != 0 || route() != "" {
+	reach("published by way of bm again")
+	if now, err = w.m.Disconnect(ctx, r, "bm"); err != nil || len(now.Ports) != 0 || route() != "" {
 		t.Errorf("only inside: %+v, %v, %s", now, err, route())
 	}
-	if err := w.m.Remove(ctx, "aa"); err != nil {
+	if err := w.m.Remove(ctx, "am"); err != nil {
 		t.Error(err)
 	}
-	if _, err := w.m.Disconnect(ctx, r, "bb"); err == nil || err.Error() != "container c is not connected to network bb" {
+	if _, err := w.m.Disconnect(ctx, r, "bm"); err == nil || err.Error() != "container c is not connected to network bm" {
 		t.Errorf("not connected: %v", err)
 	}
-	if _, err := w.m.Inspect("aa"); err == nil || err.Error() != "network aa not found" {
+	if _, err := w.m.Inspect("am"); err == nil || err.Error() != "network am not found" {
 		t.Errorf("removed: %v", err)
 	}
 }
