@@ -93,12 +93,12 @@ var matrix = []reachRow{
 	{from: "neighbour", to: "a:80"}, {from: "neighbour", to: "i:80"}, {from: "neighbour", to: "p:87"}, {from: "neighbour", to: "d:80"},
 	// A port published at every address: from the host, the neighbour, other networks, its own (hairpin), itself.
 	{from: "host", to: "127.0.0.1:18080", who: "p"}, {from: "host", to: "192.0.2.1:18080", who: "p"}, {from: "host", to: "192.0.2.3:18080", who: "p"},
-	{from: "host", to: "[::1]:18080", who: "p", but: noProxy}, {from: "host", to: "[2001:db8:77::1]:18080", who: "p"},
+	{from: "host", to: "[::1]:18080", proto: "tcp", who: "p"}, {from: "host", to: "[::1]:18080", proto: "udp", who: "p", but: noProxy}, {from: "host", to: "[2001:db8:77::1]:18080", who: "p"},
 	{from: "neighbour a c d p s", to: "192.0.2.1:18080", who: "p"}, {from: "neighbour", to: "192.0.2.3:18080", who: "p"},
 	{from: "neighbour", to: "[2001:db8:77::1]:18080", who: "p"}, {from: "a c p", to: "[2001:db8:77::1]:18080", proto: "tcp", who: "p"},
 	{from: "i", to: "192.0.2.1:18080"}, {from: "i", to: "[2001:db8:77::1]:18080"},
 	// On the loopback only.
-	{from: "host", to: "127.0.0.1:18081", who: "p"}, {from: "host", to: "[::1]:18081", proto: "tcp", who: "p", but: noProxy},
+	{from: "host", to: "127.0.0.1:18081", who: "p"}, {from: "host", to: "[::1]:18081", proto: "tcp", who: "p"},
 	{from: "neighbour a i host", to: "192.0.2.1:18081"}, {from: "neighbour", to: "127.0.0.1:18081"}, {from: "a", to: "127.0.0.1:18081"},
 	// At several addresses, exactly those.
 	{from: "host neighbour a", to: "192.0.2.1:18082", who: "p"}, {from: "host", to: "127.0.0.1:18082", proto: "tcp", who: "p"},

@@ -65,7 +65,9 @@ func (b *box) on(networkID string) *endpoint {
 func (b *box) published() []published {
 	out := make([]published, 0, len(b.Bindings))
 	for _, p := range b.Bindings {
-		out = append(out, published{p, b.viaFor(p.shownIP())})
+		if via := b.viaFor(p); via.Is4() == p.shownIP().Is4() { // else all goes through a door
+			out = append(out, published{p, via})
+		}
 	}
 	return out
 }

@@ -110,8 +110,18 @@ type portKey struct {
 }
 
 type heldPort struct {
-	ip netip.Addr
-	fd int // -1 for none
+	ip   netip.Addr
+	fd   int   // -1 for none
+	door *door // nil where the kernel leads everything on
+}
+
+func (h heldPort) close() {
+	if h.door != nil {
+		h.door.close()
+	}
+	if h.fd >= 0 {
+		_ = unix.Close(h.fd)
+	}
 }
 
 func newPortTable() *portTable {
@@ -153,11 +163,13 @@ func (t *portTable) reserve(w wish, addr netip.Addr) (binding, error) {
 	return binding{}, errors.New("all ports are allocated")
 }
 
-// reserveBoth takes the same port on all IPv4 and all IPv6 addresses of the host, as far as the container has addresses of
-// the family.
+// reserveBoth takes the same port on all IPv4 and all IPv6 addresses of the host, as far as they can lead to the container.
 func (t *portTable) reserveBoth(w wish, v4, v6 netip.Addr) ([]binding, error) {
 	six := w
 	six.HostIP = netip.IPv6Unspecified()
+	if !v6.IsValid() && w.Proto == "tcp" && hasIPv6() {
+		v6 = v4 // by a door
+	}
 	if !v6.IsValid() || !v4.IsValid() {
 		if !v4.IsValid() {
 			w, v4 = six, v6
@@ -190,6 +202,16 @@ func (t *portTable) reserveBoth(w wish, v4, v6 netip.Addr) ([]binding, error) {
 	}
 }
 
+// hasIPv6 tells whether this host's kernel has IPv6 switched on.
+var hasIPv6 = sync.OnceValue(func() bool {
+	fd, err := holdPort("tcp", netip.IPv6Loopback(), 0)
+	if err != nil {
+		return false
+	}
+	_ = unix.Close(fd)
+	return true
+})
+
 // claim books exactly b.
 func (t *portTable) claim(b binding, addr netip.Addr) error {
 	t.mu.Lock()
@@ -204,14 +226,20 @@ func (t *portTable) claimLocked(b binding, addr netip.Addr) error {
 			return &bindError{cause: unix.EADDRINUSE, text: fmt.Sprintf("Bind for %s failed: port is already allocated", netip.AddrPortFrom(ip, b.HostPort))}
 		}
 	}
-	fd := -1
+	held := heldPort{ip: ip, fd: -1}
 	if !t.holdsNothing {
 		var err error
-		if fd, err = holdPort(b.Proto, ip, b.HostPort); err != nil {
+		if held.fd, err = holdPort(b.Proto, ip, b.HostPort); err != nil {
 			return newBindError(b, addr, err)
 		}
+		if needsDoor(b.Proto, ip, addr) {
+			if held.door, err = openDoor(held.fd, netip.AddrPortFrom(addr, b.Port)); err != nil {
+				held.close()
+				return newBindError(b, addr, err)
+			}
+		}
 	}
-	t.held[key] = append(t.held[key], heldPort{ip, fd})
+	t.held[key] = append(t.held[key], held)
 	return nil
 }
 
@@ -225,9 +253,7 @@ func (t *portTable) release(b binding) {
 	if i < 0 {
 		return
 	}
-	if list[i].fd >= 0 {
-		_ = unix.Close(list[i].fd)
-	}
+	list[i].close()
 	if list = slices.Delete(list, i, i+1); len(list) == 0 {
 		delete(t.held, key)
 		return
@@ -240,9 +266,7 @@ func (t *portTable) releaseAll() {
 	defer t.mu.Unlock()
 	for key, list := range t.held {
 		for _, h := range list {
-			if h.fd >= 0 {
-				_ = unix.Close(h.fd)
-			}
+			h.close()
 		}
 		delete(t.held, key)
 	}

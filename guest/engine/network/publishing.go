@@ -108,7 +108,7 @@ func (m *Manager) publishOne(ctx context.Context, w wish, b *box) ([]binding, er
 		return []binding{bound}, nil
 	}
 	if w.HostIP.IsValid() {
-		via := b.viaFor(w.HostIP)
+		via := b.viaFor(w.binding)
 		if !via.IsValid() {
 			return nil, errdefs.ErrInvalidArgument.WithMessage(fmt.Sprintf(
 				"cannot publish port %d on %s: the container has no address of that family on a network that leads out", w.Port, w.HostIP))
@@ -130,9 +130,9 @@ func (b *box) anyVia() netip.Addr {
 	return b.Via6
 }
 
-// viaFor is where a port published on a host address leads to.
-func (b *box) viaFor(host netip.Addr) netip.Addr {
-	if host.Is6() {
+// viaFor is where a published port leads to: to the container's address of the same family or, through a door, to that of the other.
+func (b *box) viaFor(p binding) netip.Addr {
+	if p.shownIP().Is6() && (b.Via6.IsValid() || p.Proto != "tcp") {
 		return b.Via6
 	}
 	return b.Via
@@ -202,7 +202,7 @@ func (m *Manager) unpublish(ctx context.Context, b *box) error {
 			m.pub.close(ctx, p, p.target(b.anyVia()))
 		}
 		if p.Proto == "udp" {
-			forgetFlows(b.viaFor(p.shownIP()))
+			forgetFlows(b.viaFor(p))
 		}
 		m.ports.release(p)
 	}

@@ -124,7 +124,7 @@ func (m *Manager) takeOver(b *box) {
 		}
 	}
 	for _, p := range b.Bindings {
-		if err := m.ports.claim(p, b.viaFor(p.shownIP())); err != nil {
+		if err := m.ports.claim(p, b.viaFor(p)); err != nil {
 			log.Warn("network: published port is not held", "error", err)
 		}
 		if m.pub != nil {
