@@ -34,6 +34,8 @@ func (t *table) addChains(c *nftables.Conn, s sets) (count int) {
 
 	// A neighbour on the LAN can send packets for 127.0.0.1: without this they would reach ports published there.
 	pre(ipv4(), address(daddrOffset, loopback, true), verdict(expr.VerdictReturn))
+	// What goes to ::1 cannot be led away: it stays with the port's door.
+	out(ipv6(), toLoopback6(), verdict(expr.VerdictReturn))
 	for _, rule := range []func(...[]expr.Any){pre, out} {
 		rule(ipv4(), dnatAt(s.portsAt, false))
 		rule(ipv4(), toLocal(), dnat(s.ports, false))
@@ -142,6 +144,14 @@ func address(offset uint32, p netip.Prefix, equal bool) []expr.Any {
 		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: offset, Len: 4},
 		&expr.Bitwise{SourceRegister: reg1, DestRegister: reg1, Len: 4, Mask: ipNet(p).Mask, Xor: make([]byte, 4)},
 		&expr.Cmp{Op: cmpOp(equal), Register: reg1, Data: p.Masked().Addr().AsSlice()},
+	}
+}
+
+// toLoopback6 matches packets for ::1.
+func toLoopback6() []expr.Any {
+	return []expr.Any{
+		&expr.Payload{DestRegister: reg1, Base: expr.PayloadBaseNetworkHeader, Offset: 24, Len: 16},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: reg1, Data: netip.IPv6Loopback().AsSlice()},
 	}
 }
 
