@@ -136,6 +136,7 @@ func (b *builder) remove(t *testing.T, name string) {
 func (b *builder) solve(t *testing.T, d *dockerfile, dir, name string, text func(string) string) (warnings string, err error) {
 	o, err := b.options(d, dir, text)
 	if err != nil {
+		t.Errorf("%s: prepare: %v", b.context, err)
 		return "", err
 	}
 	o.Exports = []buildkit.ExportEntry{{Type: "moby", Attrs: map[string]string{"name": name}}}
@@ -169,7 +170,9 @@ func (b *builder) options(d *dockerfile, dir string, text func(string) string) (
 		files[path] = content
 	}
 	o = buildkit.SolveOpt{
-		Frontend: "dockerfile.v0", FrontendAttrs: map[string]string{}, AllowedEntitlements: d.allow, LocalMounts: map[string]fsutil.FS{},
+		// BuildKit keeps what it has fetched for the next context of the same key, whose folders get other times then.
+		SharedKey: dir,
+		Frontend:  "dockerfile.v0", FrontendAttrs: map[string]string{}, AllowedEntitlements: d.allow, LocalMounts: map[string]fsutil.FS{},
 	}
 	for key, value := range d.attrs {
 		o.FrontendAttrs[key] = text(value)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,22 +34,21 @@ func writeFiles(dir string, files map[string]string, text func(string) string) e
 	}
 	var dirs []string
 	for name, content := range files {
-		name, modeText, _ := strings.Cut(name, " ")
-		path := filepath.Join(dir, name)
-		mode := uint64(0o644)
-		if strings.HasSuffix(name, "/") {
-			mode = 0o755
-		}
-		if modeText != "" {
-			var err error
-			if mode, err = strconv.ParseUint(modeText, 8, 32); err != nil {
+		mode := uint32(0o644)
+		if m := fileMode.FindStringSubmatch(name); m != nil {
+			given, err := strconv.ParseUint(m[2], 8, 32)
+			if err != nil {
 				return err
 			}
+			name, mode = m[1], uint32(given)
+		} else if strings.HasSuffix(name, "/") {
+			mode = 0o755
 		}
+		path := filepath.Join(dir, name)
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := writeFile(path, name, text(content), uint32(mode)); err != nil {
+		if err := writeFile(path, name, text(content), mode); err != nil {
 			return err
 		}
 		for up := filepath.Dir(path); len(up) >= len(dir); up = filepath.Dir(up) {
@@ -63,6 +63,8 @@ func writeFiles(dir string, files map[string]string, text func(string) string) e
 	}
 	return nil
 }
+
+var fileMode = regexp.MustCompile(`^(.*) ([0-7]{4})$`)
 
 func writeFile(path, name, content string, mode uint32) error {
 	if target, ok := strings.CutPrefix(content, "-> "); ok {
@@ -123,7 +125,9 @@ func archiveOf() []byte {
 	add(tar.Header{Name: "in/soft", Typeflag: tar.TypeSymlink, Linkname: "../out", Mode: 0o777}, "")
 	add(tar.Header{Name: "in/fifo", Typeflag: tar.TypeFifo, Mode: 0o600}, "")
 	add(tar.Header{Name: "in/setuid", Typeflag: tar.TypeReg, Mode: 0o4755}, "s")
-	add(tar.Header{Name: "in/attr", Typeflag: tar.TypeReg, Mode: 0o644, PAXRecords: map[string]string{"SCHILY.xattr.user.naru": "kept"}}, "a")
+	add(tar.Header{Name: "in/attr", Typeflag: tar.TypeReg, Mode: 0o644, PAXRecords: map[string]string{
+		"SCHILY.xattr.user.naru": "kept", "SCHILY.xattr.security.capability": "\x01\x00\x00\x02\x00\x04" + strings.Repeat("\x00", 14), // cap_net_bind_service=ep
+	}}, "a")
 	if err := w.Close(); err != nil {
 		panic(err)
 	}

@@ -276,7 +276,7 @@ func sortedUnique(lines []string) string {
 	return strings.Join(slices.Compact(lines), "")
 }
 
-var errorNoise = regexp.MustCompile(`sha256:[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-z]{25}|dockerfile2llb:.*|\(did you mean .*\)`)
+var errorNoise = regexp.MustCompile(`(/[\w.-]+)+/(merged|buildkit[0-9]+)/|sha256:[0-9a-f]{64}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[0-9a-z]{25}|dockerfile2llb:.*|\(did you mean .*\)`)
 
 // plainError is an error's text in one line, without what is different each time.
 func plainError(err error) string {

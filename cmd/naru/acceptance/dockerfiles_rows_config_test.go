@@ -36,7 +36,7 @@ LABEL a=again e=
 	{name: "volume: files in it", text: "FROM {BASE}\nRUN mkdir /v && echo a >/v/a\nVOLUME /v\nRUN echo b >/v/b\nCOPY f /v/c\n", files: map[string]string{"f": "text"}},
 	{name: "volume: nothing", text: "FROM {BASE}\nVOLUME\n"},
 	{name: "volume: an empty name", text: "FROM {BASE}\nVOLUME [\"\"]\n"},
-	{name: "workdir: it is made", text: "FROM {BASE}\nWORKDIR /one/two\nWORKDIR three\nWORKDIR ../four\nENV D=five\nWORKDIR $D\n", machine: true},
+	{name: "workdir: it is made", text: "FROM {BASE}\nWORKDIR /one/two\nWORKDIR three\nWORKDIR ../four\nENV D=five\nWORKDIR $D\n"},
 	{name: "workdir: of a user", text: "FROM {BASE}\nUSER 7:8\nWORKDIR /w/x\nRUN id -u >/tmp/id\n"},
 	{name: "workdir: it is there", text: "FROM {BASE}\nWORKDIR /tmp\n"},
 	{name: "workdir: in scratch", text: "FROM scratch\nWORKDIR a\nCOPY f .\n", files: map[string]string{"f": "text"}},
@@ -92,7 +92,7 @@ ONBUILD LABEL c=d
 
 // dockerfilesArg are about ARG.
 var dockerfilesArg = []dockerfile{
-	{name: "arg: given, default, neither", text: "FROM {BASE}\nARG A\nARG B=default\nARG C D=d\nLABEL l=$A,$B,$C,$D\n", attrs: map[string]string{"build-arg:A": "given", "build-arg:D": ""}, machine: true},
+	{name: "arg: given, default, neither", text: "FROM {BASE}\nARG A\nARG B=default\nARG C D=d\nLABEL l=$A,$B,$C,$D\n", attrs: map[string]string{"build-arg:A": "given", "build-arg:D": ""}},
 	{name: "arg: of the file's head, with and without a second one", text: "ARG A=head\nARG B=head\nFROM {BASE}\nARG A\nLABEL l=$A,$B\n"},
 	{name: "arg: of the head, given", text: "ARG A=head\nFROM {BASE}\nARG A\nARG A=stage\nLABEL l=$A\n"},
 	{name: "arg: it ends with its stage", text: "FROM {BASE} AS a\nARG A=1\nLABEL a=$A\nFROM {BASE}\nLABEL b=$A\n"},
@@ -110,5 +110,5 @@ var dockerfilesArg = []dockerfile{
 	{name: "arg: a bad name", text: "FROM {BASE}\nARG =x\n"},
 	{name: "arg: the time of the source", text: "FROM scratch\nCOPY f /\nARG SOURCE_DATE_EPOCH\nLABEL l=$SOURCE_DATE_EPOCH\n", attrs: map[string]string{"build-arg:SOURCE_DATE_EPOCH": "1000000000"}, files: map[string]string{"f": "text"}},
 	{name: "arg: several platforms for an image", text: "FROM scratch\nCOPY f /\n", files: map[string]string{"f": "text"}, attrs: map[string]string{"platform": "linux/amd64,linux/arm64"}, differs: "several platforms"},
-	{name: "arg: BUILDKIT_CONTEXT_KEEP_GIT_DIR and others of the frontend", text: "FROM {BASE}\nARG BUILDKIT_SANDBOX_HOSTNAME\nLABEL l=$BUILDKIT_SANDBOX_HOSTNAME\n", attrs: map[string]string{"build-arg:BUILDKIT_SANDBOX_HOSTNAME": "box"}},
+	{name: "arg: one of the frontend", text: "FROM {BASE}\nARG BUILDKIT_SANDBOX_HOSTNAME\nLABEL l=$BUILDKIT_SANDBOX_HOSTNAME\n", attrs: map[string]string{"build-arg:BUILDKIT_SANDBOX_HOSTNAME": "box"}},
 }

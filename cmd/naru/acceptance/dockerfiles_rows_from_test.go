@@ -2,8 +2,8 @@ package acceptance
 
 // dockerfilesFrom are about FROM, stages and targets.
 var dockerfilesFrom = []dockerfile{
-	{name: "from: an image and nothing else", text: "FROM {BASE}\n", machine: true},
-	{name: "from: scratch", text: "FROM scratch\nCOPY f /\n", files: map[string]string{"f": "text"}, machine: true},
+	{name: "from: an image and nothing else", text: "FROM {BASE}\n"},
+	{name: "from: scratch", text: "FROM scratch\nCOPY f /\n", files: map[string]string{"f": "text"}},
 	{name: "from: scratch, and nothing", text: "FROM scratch\n", differs: "images without layers"},
 	{name: "from: scratch, and no files", text: "FROM scratch\nLABEL a=b\n", differs: "images without layers"},
 	{name: "from: stages by number and name", text: `FROM scratch
@@ -13,7 +13,7 @@ COPY f /two
 FROM scratch
 COPY --from=0 /one /
 COPY --from=two /two /
-`, files: map[string]string{"f": "text"}, machine: true},
+`, files: map[string]string{"f": "text"}},
 	{name: "from: a stage upon a stage", text: "FROM {BASE} AS a\nENV A=1\nLABEL l=a\nUSER 5\nFROM a AS b\nENV B=$A\nFROM b\nLABEL m=$B\n"},
 	{name: "from: a stage's name in capitals", text: "FROM scratch AS One\nCOPY f /\nFROM scratch\nCOPY --from=ONE f /g\n", files: map[string]string{"f": "text"}},
 	{name: "from: a stage that is not needed", text: "FROM {BASE} AS broken\nRUN exit 1\nFROM {BASE}\nLABEL a=b\n"},

@@ -4,7 +4,7 @@ package acceptance
 var dockerfilesRun = []dockerfile{
 	{name: "run: shell form", text: "FROM {BASE}\nRUN echo \"a  b\" >/x && \\\n  # within\n  echo c >>/x\n", machine: true},
 	{name: "run: exec form", text: "FROM {BASE}\nENV A=b\nRUN [\"touch\", \"/$A\", \"/a b\"]\n"},
-	{name: "run: a here-document", text: "FROM {BASE}\nENV A=b\nRUN <<EOF\necho one $A >/x\necho two >>/x\nEOF\n", machine: true},
+	{name: "run: a here-document", text: "FROM {BASE}\nENV A=b\nRUN <<EOF\necho one $A >/x\necho two >>/x\nEOF\n"},
 	{name: "run: a here-document that is quoted, and one that is indented", text: "FROM {BASE}\nENV A=b\nRUN <<'EOF'\necho '$A' $A >/x\nEOF\nRUN <<-EOF\n\t\techo tabs >/y\n\tEOF\n"},
 	{name: "run: a here-document for an interpreter", text: "FROM {BASE}\nRUN <<EOF\n#!/bin/bash\necho ${BASH_VERSION%%.*} >/x\nEOF\nRUN /bin/bash <<EOF\necho ${BASH_VERSION%%.*} >/y\nEOF\n"},
 	{name: "run: several here-documents", text: "FROM {BASE}\nRUN cat <<ONE >/x && cat <<TWO >/y\nfirst\nONE\nsecond\nTWO\n"},
@@ -36,7 +36,7 @@ var dockerfilesRun = []dockerfile{
 RUN mkdir /d /e && echo 1 >/d/a && echo 2 >/d/b && ln /d/a /d/hard && ln -s a /d/soft && mkfifo /d/fifo && chown 7:8 /d/b && chmod 4755 /d/b
 RUN rm /d/a && echo 3 >/e/f && chmod 700 /e && rmdir /home && rm /etc/group
 RUN rm -r /d && mkdir /d && echo new >/d/c && touch /e
-`, machine: true},
+`},
 	{name: "run: a folder becomes a file, and the other way", text: "FROM {BASE}\nRUN mkdir /d && touch /d/f /g\nRUN rm -r /d && echo file >/d && rm /g && mkdir /g\n"},
 	{name: "run: nothing changes", text: "FROM {BASE}\nRUN true\nRUN echo >/dev/null\n"},
 	{name: "run: files for the runtime are not kept", text: "FROM {BASE}\nRUN echo x >/etc/hosts; echo y >/etc/resolv.conf; ls -a / >/list\n"},
@@ -44,7 +44,7 @@ RUN rm -r /d && mkdir /d && echo new >/d/c && touch /e
 	{name: "run: the network", text: "FROM {BASE}\nRUN ls /sys/class/net | sort >/n\n"},
 	{name: "run: no network", text: "FROM {BASE}\nRUN --network=none ls /sys/class/net >/n\n"},
 	{name: "run: the default network", text: "FROM {BASE}\nRUN --network=default ls /sys/class/net | sort >/n\n"},
-	{name: "run: the host's network is refused", text: "FROM {BASE}\nRUN --network=host ls\n", machine: true},
+	{name: "run: the host's network is refused", text: "FROM {BASE}\nRUN --network=host ls\n"},
 	{name: "run: the host's network is granted", text: "FROM {BASE}\nRUN --network=host grep -c lo: /proc/net/dev >/n\n", allow: []string{"network.host"}},
 	{name: "run: the host's network for all steps, refused", text: "FROM {BASE}\nRUN true\n", attrs: map[string]string{"force-network-mode": "host"}},
 	{name: "run: no network for all steps", text: "FROM {BASE}\nRUN ls /sys/class/net >/n\n", attrs: map[string]string{"force-network-mode": "none"}},
@@ -59,7 +59,7 @@ RUN rm -r /d && mkdir /d && echo new >/d/c && touch /e
 
 // dockerfilesMount are about RUN --mount.
 var dockerfilesMount = []dockerfile{
-	{name: "mount: the context", text: "FROM {BASE}\nRUN --mount=target=/c cat /c/f /c/sub/g >/x\n", files: map[string]string{"f": "text", "sub/g": "more"}, machine: true},
+	{name: "mount: the context", text: "FROM {BASE}\nRUN --mount=target=/c cat /c/f /c/sub/g >/x\n", files: map[string]string{"f": "text", "sub/g": "more"}},
 	{name: "mount: a part of the context", text: "FROM {BASE}\nWORKDIR /w\nRUN --mount=type=bind,source=sub/g,target=h cat h >x\n", files: map[string]string{"sub/g": "more"}},
 	{name: "mount: a stage", text: "FROM scratch AS s\nCOPY f /d/\nFROM {BASE}\nRUN --mount=from=s,src=/d,dst=/s cat /s/f >/x\n", files: map[string]string{"f": "text"}},
 	{name: "mount: an image", text: "FROM {BASE}\nRUN --mount=from={BASE},target=/i [ -e /i/etc/passwd ] && echo there >/x\n"},
@@ -78,7 +78,7 @@ RUN --mount=type=cache,id={N}-a,target=/c echo 1 >/c/f
 RUN --mount=type=cache,id={N}-a,target=/d cat /d/f >/x
 RUN --mount=type=cache,id={N}-b,target=/c ls -a /c >/y
 RUN ls -a /c >/z || echo none >/z
-`, machine: true},
+`},
 	{name: "mount: cache: owner and mode", text: "FROM {BASE}\nRUN --mount=type=cache,id={N},target=/c,uid=7,gid=8,mode=0711 stat -c '%a %u:%g' /c >/x\n"},
 	{name: "mount: cache: sharing", text: `FROM {BASE}
 RUN --mount=type=cache,id={N}-l,target=/c,sharing=locked echo locked >/c/f
