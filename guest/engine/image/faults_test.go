@@ -204,12 +204,16 @@ func TestFaults(t *testing.T) {
 			auth := map[string]func(*testing.T) string{
 				"open": func(*testing.T) string { return "" }, "basic": basicAuth, "token": tokenAuth,
 			}[kind](t)
-			testFaults(t, newFaultProxy(t, startRegistry(t, auth)), kind != "open")
+			chunks := defaultChunking()
+			if kind == "token" { // the layer comes in chunks
+				chunks = newChunking(100_000, 30_000, 3, 6)
+			}
+			testFaults(t, newFaultProxy(t, startRegistry(t, auth)), kind != "open", chunks)
 		})
 	}
 }
 
-func testFaults(t *testing.T, p *faultProxy, secret bool) {
+func testFaults(t *testing.T, p *faultProxy, secret bool, chunks chunking) {
 	noise := make([]byte, 300_000)
 	_, _ = rand.Read(noise)
 	img := testImage(t, runtime.GOARCH, []file{{name: "a", content: "small"}}, []file{{name: "b", content: string(noise)}})
@@ -240,7 +244,7 @@ func testFaults(t *testing.T, p *faultProxy, secret bool) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := openTest(t, t.TempDir(), nil)
-			s.patience.stall = 200 * time.Millisecond
+			s.patience.stall, s.chunks = 200*time.Millisecond, chunks
 			s.o.Registries.CertsDir = p.certsDir(t)
 			pull := func() error {
 				_, err := s.Pull(t.Context(), PullOptions{Name: p.host + "/team/app:1", Auth: credentials})

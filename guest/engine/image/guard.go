@@ -50,6 +50,22 @@ func (f *foreignHosts) has(addr string) bool {
 }
 
 func (g *guard) RoundTrip(req *http.Request) (*http.Response, error) {
+	var wanted *part
+	if !g.tokens {
+		req, wanted = partOf(req)
+	}
+	resp, err := g.roundTrip(req)
+	if err != nil || wanted == nil {
+		return resp, err
+	}
+	if err := wanted.check(resp); err != nil {
+		_ = resp.Body.Close()
+		return nil, err
+	}
+	return resp, nil
+}
+
+func (g *guard) roundTrip(req *http.Request) (*http.Response, error) {
 	if req.URL.Host == g.registry && (req.URL.Scheme == "https" || !g.secure) {
 		resp, err := g.next.RoundTrip(req)
 		if err != nil || resp.StatusCode == http.StatusBadRequest {

@@ -75,6 +75,7 @@ type Store struct {
 	keys      keyLocks   // one unpack of a chain, one fetch of a blob at a time
 	fetches   *semaphore.Weighted
 	unpacks   *semaphore.Weighted
+	chunks    chunking
 	hello     sync.Mutex // held while the hello image is made
 	collector collector
 	schemes   sync.Map // host[:port] of a registry that may be insecure: "http" or "https", as it was last found
@@ -87,7 +88,7 @@ func Open(ctx context.Context, o Options) (_ *Store, err error) {
 	if err := log.SetLevel("fatal"); err != nil { // containerd's chatter; what matters is in the errors
 		return nil, err
 	}
-	s := &Store{o: o, log: o.Log, patience: defaultPatience, fetches: semaphore.NewWeighted(fetchesAtOnce), unpacks: semaphore.NewWeighted(unpacksAtOnce())}
+	s := &Store{o: o, log: o.Log, patience: defaultPatience, fetches: semaphore.NewWeighted(fetchesAtOnce), unpacks: semaphore.NewWeighted(unpacksAtOnce()), chunks: defaultChunking()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -141,7 +141,7 @@ func (s *Store) fetchHandler(fetcher remotes.Fetcher, p *layerProgress) images.H
 			return nil, s.keepBlob(ctx, desc.Digest)
 		}
 		desc.URLs = nil // an image must not make us call servers of its choice
-		if err := s.fetchBlob(ctx, progressFetcher{fetcher, p}, desc); err != nil {
+		if err := s.fetchBlob(ctx, progressFetcher{chunkedFetcher{fetcher, s.chunks}, p}, desc); err != nil {
 			return nil, err
 		}
 		p.fetched(desc)
