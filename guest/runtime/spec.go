@@ -206,10 +206,23 @@ func setMounts(s *specs.Spec, c Container, opts SecurityOpt) {
 			return o.Destination == target || target == "/dev" && strings.HasPrefix(o.Destination, "/dev/")
 		})
 		s.Mounts = append(s.Mounts, specMount(m, target))
+		s.Linux.RootfsPropagation = rootPropagation(s.Linux.RootfsPropagation, m.Propagation)
 	}
 	if c.InitPath != "" {
 		s.Mounts = append(s.Mounts, bind(c.InitPath, initTarget, "ro"))
 	}
+}
+
+// rootPropagation is what the container's mount namespace must be for a mount that hears of the host's others, or tells of its own: the
+// runtime cuts off all ties unless it is told, and a private root is no source of anything else.
+func rootPropagation(now, wish string) string {
+	switch {
+	case strings.HasSuffix(wish, "shared"):
+		return "shared"
+	case strings.HasSuffix(wish, "slave") && now == "":
+		return "rslave"
+	}
+	return now
 }
 
 // protect makes the kernel's file systems read-only for a read-only root, but for those that Docker keeps writable.
@@ -250,7 +263,8 @@ func specMount(m Mount, target string) specs.Mount {
 	}
 	bind := "rbind"
 	if m.Flat {
-		bind = "bind"
+		// crun takes the r of rprivate for one of rbind.
+		bind, propagation = "bind", strings.TrimPrefix(propagation, "r")
 	}
 	return specs.Mount{Destination: target, Type: "bind", Source: m.Source, Options: append([]string{bind, propagation, access}, m.Options...)}
 }

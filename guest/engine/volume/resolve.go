@@ -197,6 +197,9 @@ func (m *Manager) prepare(ctx context.Context, containerID string, number int, p
 			return "", err
 		}
 	}
+	if err := checkPropagation(p); err != nil {
+		return "", err
+	}
 	if p.subpath == "" {
 		return source, nil
 	}
