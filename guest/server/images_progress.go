@@ -39,7 +39,7 @@ type streamMessage struct {
 // send is an image.Progress.
 func (p *progressWriter) send(m image.Message) {
 	out := streamMessage{Stream: m.Stream, Status: m.Status, ID: m.ID}
-	if layerStatus[m.Status] {
+	if layerStatus[m.Status] || strings.HasPrefix(m.Status, "Mounted from ") || strings.HasPrefix(m.Status, "Retrying in ") {
 		out.Progress = &jsonstream.Progress{Current: m.Current, Total: m.Total}
 	}
 	if m.Current > 0 {

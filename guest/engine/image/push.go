@@ -6,15 +6,14 @@ import (
 	"sort"
 	"time"
 
-	"github.com/containerd/containerd/v2/core/content"
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/core/remotes"
+	"github.com/containerd/containerd/v2/core/remotes/docker"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
 	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/registry"
-	"github.com/opencontainers/go-digest"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 	"golang.org/x/sync/semaphore"
 )
@@ -134,7 +133,8 @@ func (s *Store) keepTree(ctx context.Context, target ocispec.Descriptor) error {
 
 // send uploads what the registry lacks, the manifest last.
 func (p *pusher) send(ctx context.Context, named reference.Named, target ocispec.Descriptor) error {
-	resolver, closeIdle, err := p.s.newResolver(ctx, reference.Domain(named), p.o.Auth)
+	tracker := docker.NewInMemoryTracker()
+	resolver, closeIdle, err := p.s.trackedResolver(ctx, reference.Domain(named), p.o.Auth, tracker)
 	if err != nil {
 		return err
 	}
@@ -156,57 +156,29 @@ func (p *pusher) send(ctx context.Context, named reference.Named, target ocispec
 			return nil, nil
 		}), h)
 	}
-	return remotes.PushContent(ctx, progressPusher{to, p.progress}, target, p.s.content,
-		semaphore.NewWeighted(pushesAtOnce), platforms.All, announce)
-}
-
-// progressPusher tells of each layer how far it is. It is deliberately no content.Ingester: containerd then asks it
-// through Push alone.
-type progressPusher struct {
-	to remotes.Pusher
-	p  *layerProgress
-}
-
-func (p progressPusher) Push(ctx context.Context, desc ocispec.Descriptor) (content.Writer, error) {
-	w, err := p.to.Push(ctx, desc)
-	switch {
-	case errdefs.IsAlreadyExists(err):
-		p.p.pushed(desc, "Layer already exists")
-	case err == nil:
-		w = &pushWriter{Writer: w, p: p.p, desc: desc}
+	blobs := blobPusher{to: to, tracker: tracker, content: p.s.content, patience: p.s.patience, p: p.progress}
+	if err := remotes.PushContent(ctx, blobs, target, p.s.content, semaphore.NewWeighted(pushesAtOnce), platforms.All, announce); err != nil {
+		return err
 	}
-	return w, err
+	p.s.rememberSource(ctx, named, target)
+	return nil
 }
 
-type pushWriter struct {
-	content.Writer
-	p    *layerProgress
-	desc ocispec.Descriptor
-	n    int64
-}
-
-func (w *pushWriter) Write(b []byte) (int, error) {
-	n, err := w.Writer.Write(b)
-	w.n += int64(n)
-	w.p.bytes(w.desc, "Pushing", w.n)
-	return n, err
-}
-
-// Truncate begins anew after a failure of the connection.
-func (w *pushWriter) Truncate(size int64) error {
-	w.n = size
-	return w.Writer.Truncate(size)
-}
-
-func (w *pushWriter) Commit(ctx context.Context, size int64, expected digest.Digest, opts ...content.Opt) error {
-	err := w.Writer.Commit(ctx, size, expected, opts...)
-	switch {
-	case err == nil:
-		w.p.pushed(w.desc, "Pushed")
-	case errdefs.IsAlreadyExists(err):
-		w.p.pushed(w.desc, "Layer already exists")
+// rememberSource notes of each layer that the registry has it in this repository: a push to another one mounts it from there.
+func (s *Store) rememberSource(ctx context.Context, named reference.Named, target ocispec.Descriptor) {
+	note, err := docker.AppendDistributionSourceLabel(s.content, named.String())
+	if err == nil {
+		layers := images.HandlerFunc(func(ctx context.Context, desc ocispec.Descriptor) ([]ocispec.Descriptor, error) {
+			if !images.IsLayerType(desc.MediaType) {
+				return nil, nil
+			}
+			return note(ctx, desc)
+		})
+		err = images.Walk(ctx, images.Handlers(layers, images.ChildrenHandler(s.content)), target)
 	}
-	return err
+	if err != nil { // the next push is slower, no more
+		s.log.Debug("note where a layer was pushed to", "error", err)
+	}
 }
 
 // announcePush starts the line of a layer that is to be pushed.

@@ -23,6 +23,11 @@ const userAgent = "naru"
 // newResolver talks to the registry of one pull or push, until close is called. Credentials go to that registry and to the
 // token server it names, to nobody else. Docker Hub's mirrors are asked before it, but nothing is pushed to them.
 func (s *Store) newResolver(ctx context.Context, registryHost string, auth registry.AuthConfig) (_ remotes.Resolver, closeIdle func(), _ error) {
+	return s.trackedResolver(ctx, registryHost, auth, nil)
+}
+
+// trackedResolver is newResolver with a tracker that learns how blobs got to the registry; nil for none.
+func (s *Store) trackedResolver(ctx context.Context, registryHost string, auth registry.AuthConfig, tracker docker.StatusTracker) (_ remotes.Resolver, closeIdle func(), _ error) {
 	e, err := s.endpoint(ctx, registryHost)
 	if err != nil {
 		return nil, nil, err
@@ -50,8 +55,8 @@ func (s *Store) newResolver(ctx context.Context, registryHost string, auth regis
 	}
 	hosts = append(hosts, h)
 	return docker.NewResolver(docker.ResolverOptions{
-			Headers: http.Header{"User-Agent": {userAgent}},
-			Hosts:   func(string) ([]docker.RegistryHost, error) { return hosts, nil },
+			Headers: http.Header{"User-Agent": {userAgent}}, Tracker: tracker,
+			Hosts: func(string) ([]docker.RegistryHost, error) { return hosts, nil },
 		}), func() {
 			for _, c := range closes {
 				c()

@@ -9,7 +9,9 @@ import (
 	"net"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -21,15 +23,16 @@ type patience struct {
 	first time.Duration // before the second request; doubled each time
 	most  time.Duration // for which a server's Retry-After is obeyed; longer is an error at once
 	stall time.Duration // without a byte, until a connection is given up
+	store time.Duration // for the answer to an upload that is whole; not below stall
 }
 
-var defaultPatience = patience{tries: 5, first: 250 * time.Millisecond, most: time.Minute, stall: 30 * time.Second}
+var defaultPatience = patience{tries: 5, first: 250 * time.Millisecond, most: time.Minute, stall: 30 * time.Second, store: 10 * time.Minute}
 
 // dialTime bounds one attempt to connect.
 const dialTime = 30 * time.Second
 
 // retrier asks again what a server could not answer just then, as long as asking changes nothing there (GET, HEAD), and ends
-// connections that stall. A body that breaks off reads as io.ErrUnexpectedEOF: containerd then asks for the rest by Range.
+// connections that stall. Uploads are not its to repeat: see pusher.sendBlob. A body that breaks off reads as io.ErrUnexpectedEOF: containerd then asks for the rest by Range.
 type retrier struct {
 	next http.RoundTripper
 	patience
@@ -60,11 +63,15 @@ func (e *statusError) Is(target error) bool {
 }
 
 func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
-	repeatable := req.Method == http.MethodGet || req.Method == http.MethodHead
+	repeatable := repeatable(req)
 	for try := 1; ; try++ {
 		resp, err := r.once(req)
 		if err == nil && !temporary(resp.StatusCode) {
 			return resp, nil
+		}
+		if err == nil && req.Method == http.MethodPut { // an upload: whoever has its bytes begins anew
+			drain(resp)
+			return nil, &statusError{resp.StatusCode, resp.Status, req.Method, redacted(req.URL.String()), retryAfter(resp.Header)}
 		}
 		if !repeatable || (err != nil && !transient(req.Context(), err)) {
 			return resp, err
@@ -90,14 +97,23 @@ func (r *retrier) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 }
 
+// repeatable tells whether asking again changes nothing: the start of an upload that nobody uses is forgotten by the registry.
+func repeatable(req *http.Request) bool {
+	start := req.Method == http.MethodPost && strings.HasSuffix(req.URL.Path, "/blobs/uploads/") && (req.Body == nil || req.Body == http.NoBody)
+	return start || req.Method == http.MethodGet || req.Method == http.MethodHead
+}
+
 // once is one request whose connection is given up when nothing comes for too long, before the answer or in its body.
 func (r *retrier) once(req *http.Request) (*http.Response, error) {
-	if req.Body != nil && req.Body != http.NoBody { // an upload takes its time before the answer comes
-		return r.next.RoundTrip(req)
-	}
 	ctx, cancel := context.WithCancelCause(req.Context())
 	watch := time.AfterFunc(r.stall, func() { cancel(errStalled) })
-	resp, err := r.next.RoundTrip(req.WithContext(ctx))
+	sent := req.WithContext(ctx)
+	if req.Body != nil && req.Body != http.NoBody {
+		body := &uploadBody{ReadCloser: req.Body, watch: watch, patience: r.patience}
+		defer body.answered.Store(true)
+		sent.Body = body
+	}
+	resp, err := r.next.RoundTrip(sent)
 	if err != nil {
 		watch.Stop()
 		if errors.Is(context.Cause(ctx), errStalled) {
@@ -109,6 +125,26 @@ func (r *retrier) once(req *http.Request) (*http.Response, error) {
 	resp.Request = req
 	resp.Body = &watchedBody{ReadCloser: resp.Body, watch: watch, stall: r.stall, cancel: cancel, ctx: req.Context()}
 	return resp, nil
+}
+
+// uploadBody gives an upload up when the registry takes no more of it for too long. Then it may take its time to store it.
+type uploadBody struct {
+	io.ReadCloser
+	patience
+	watch    *time.Timer
+	answered atomic.Bool
+}
+
+func (b *uploadBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	switch {
+	case b.answered.Load():
+	case err != nil:
+		b.watch.Reset(max(b.store, b.stall))
+	default:
+		b.watch.Reset(b.stall)
+	}
+	return n, err
 }
 
 var errStalled = fmt.Errorf("the registry sent nothing for too long: %w", io.ErrUnexpectedEOF)
