@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -134,7 +135,7 @@ func archiveOf() []byte {
 	return b.Bytes()
 }
 
-// webFiles are what ADD fetches: /file, /a.tar.gz, and the git repository /repo.git for clients of its dumb protocol.
+// webFiles are what ADD and builds fetch: /file, /a.tar.gz, contexts, and the git repository /repo.git for clients of its dumb protocol.
 func webFiles(t *testing.T) http.Handler {
 	t.Helper()
 	mux := http.NewServeMux()
@@ -145,9 +146,25 @@ func webFiles(t *testing.T) http.Handler {
 	}
 	mux.Handle("/file", serve([]byte("from the web\n")))
 	mux.Handle("/a.tar.gz", serve(contentOf("@tar.gz")))
-	mux.Handle("/Dockerfile", serve([]byte("FROM scratch\nADD file /\n")))
+	mux.Handle("/Dockerfile.alone", serve([]byte("FROM scratch\nCOPY <<alone /\nit is\nalone\n")))
+	mux.Handle("/context.tar.gz", serve(contextArchive(t)))
 	mux.Handle("/repo.git/", http.StripPrefix("/repo.git/", http.FileServer(http.Dir(gitRepo(t)))))
 	return mux
+}
+
+// contextArchive is the context buildContext, zipped.
+func contextArchive(t *testing.T) []byte {
+	t.Helper()
+	dir := t.TempDir()
+	if err := writeFiles(dir, buildContext, strings.NewReplacer().Replace); err != nil {
+		t.Fatal(err)
+	}
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	if err := errors.Join(tarFolder(w, dir), w.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // gitScript makes a repository whose commit has the same ID each time.

@@ -75,6 +75,8 @@ Copy f \
 	{name: "syntax: some checks are skipped", text: "# check=skip=LegacyKeyValueFormat;error=true\nFROM {BASE} AS a\nENV K v\n"},
 	{name: "syntax: checks by an argument", text: "FROM {BASE}\nENV K v\n", attrs: map[string]string{"build-arg:BUILDKIT_DOCKERFILE_CHECK": "error=true"}},
 	{name: "syntax: a byte order mark, CRLF", text: "\ufeffFROM {BASE}\r\nLABEL a=b \\\r\n  c=d\r\n"},
+	{name: "syntax: no text", text: "FROM {BASE}\n\xff\xfex y\n", differs: "no text"},
+	{name: "syntax: a byte that is no text within", text: "FROM {BASE}\nLABEL a=\xff\n"},
 	{name: "syntax: an unknown instruction", text: "FROM {BASE}\nNOPE x\n"},
 	{name: "syntax: a misspelt instruction", text: "FROM {BASE}\nCOPPY x /\n"},
 	{name: "syntax: an instruction before FROM", text: "LABEL a=b\nFROM {BASE}\n"},

@@ -1,5 +1,10 @@
 package acceptance
 
+import "strings"
+
+// armProgram is the head of a program for aarch64.
+var armProgram = "\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 9) + "\x02\x00\xb7\x00\x01\x00\x00\x00" + strings.Repeat("\x00", 40)
+
 // dockerfilesRun are about RUN.
 var dockerfilesRun = []dockerfile{
 	{name: "run: shell form", text: "FROM {BASE}\nRUN echo \"a  b\" >/x && \\\n  # within\n  echo c >>/x\n", machine: true},
@@ -13,6 +18,9 @@ var dockerfilesRun = []dockerfile{
 	{name: "run: a line of a here-document fails", text: "FROM {BASE}\nRUN <<EOF\nfalse\necho on >/x\nEOF\n"},
 	{name: "run: killed by a signal", text: "FROM {BASE}\nRUN sh -c 'kill -KILL $$'\n"},
 	{name: "run: no such program", text: "FROM {BASE}\nRUN [\"/nosuch\"]\n"},
+	{name: "run: a program of another architecture", text: "FROM scratch\nCOPY --chmod=755 p /\nRUN [\"/p\"]\n", files: map[string]string{"p": armProgram}, attrs: map[string]string{"platform": "linux/arm64"}, differs: "exec format"},
+	{name: "run: no program", text: "FROM {BASE}\nCOPY --chmod=755 p /\nRUN [\"/p\"]\n", files: map[string]string{"p": "text"}, differs: "exec format"},
+	{name: "run: not executable", text: "FROM {BASE}\nCOPY p /\nRUN [\"/p\"]\n", files: map[string]string{"p": "text"}},
 	{name: "run: no shell", text: "FROM scratch\nRUN x\n"},
 	{name: "run: nothing", text: "FROM {BASE}\nRUN\n"},
 	{name: "run: an empty list", text: "FROM {BASE}\nRUN []\n"},

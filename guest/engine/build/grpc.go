@@ -6,12 +6,14 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"unicode/utf8"
 
 	"github.com/containerd/containerd/v2/defaults"
 	controlapi "github.com/moby/buildkit/api/services/control"
 	"github.com/moby/buildkit/session"
 	"github.com/moby/buildkit/util/grpcerrors"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
 )
 
 // Sessions are the clients that give builds their files, secrets and credentials: POST /session.
@@ -48,7 +50,7 @@ type server struct {
 func (p *parts) grpc() *grpc.Server {
 	p.server.once.Do(func() {
 		p.server.s = grpc.NewServer(
-			grpc.ChainUnaryInterceptor(asDocker, grpcerrors.UnaryServerInterceptor),
+			grpc.ChainUnaryInterceptor(asText, asDocker, grpcerrors.UnaryServerInterceptor),
 			grpc.StreamInterceptor(grpcerrors.StreamServerInterceptor),
 			grpc.MaxRecvMsgSize(defaults.DefaultMaxRecvMsgSize), grpc.MaxSendMsgSize(defaults.DefaultMaxSendMsgSize))
 		p.control.Register(p.server.s)
@@ -72,4 +74,16 @@ func asDocker(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.U
 		}
 	}
 	return next(ctx, req)
+}
+
+// asText lets an error reach its client that quotes what is no UTF-8, of a file that is no Dockerfile: gRPC would break the
+// connection off.
+func asText(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+	resp, err := next(ctx, req)
+	if err == nil || utf8.ValidString(err.Error()) {
+		return resp, err
+	}
+	text := status.Convert(err).Proto()
+	text.Message = strings.ToValidUTF8(text.Message, "\uFFFD")
+	return resp, status.FromProto(text).Err()
 }

@@ -60,6 +60,7 @@ func (b *Builder) newWorker(ctx context.Context, own *contextServer) (*buildWork
 		return nil, err
 	}
 	w.SourceManager.Register(urls)
+	registerGit(w.SourceManager)
 	writer, err := imageexporter.NewImageWriter(imageexporter.WriterOpt{
 		Snapshotter: opt.Snapshotter, ContentStore: opt.ContentStore, Applier: opt.Applier, Differ: opt.Differ,
 	})
@@ -139,12 +140,13 @@ func (b *Builder) newExecutor(networks map[pb.NetMode]buildnetwork.Provider, mon
 	if err := os.Setenv("XDG_RUNTIME_DIR", run); err != nil {
 		return nil, err
 	}
-	return runcexecutor.New(runcexecutor.Opt{
+	steps, err := runcexecutor.New(runcexecutor.Opt{
 		Root:                filepath.Join(run, "executor"),
 		CommandCandidates:   []string{b.Crun},
 		DefaultCgroupParent: b.Cgroup,
 		ResourceMonitor:     monitor,
 	}, networks)
+	return plainWords{steps}, err
 }
 
 // Exporter returns an exporter. "moby" is what docker's clients call the engine's own image store.
