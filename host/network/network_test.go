@@ -141,10 +141,18 @@ func full(a netip.AddrPort) tcpip.FullAddress {
 	return tcpip.FullAddress{NIC: 1, Addr: address(a.Addr()), Port: a.Port()}
 }
 
-// TestOnlyDNSAnswersOnTheGateway scans all ports of the gateway.
+// TestOnlyDNSAnswersOnTheGateway scans all ports of the gateway's addresses.
 func TestOnlyDNSAnswersOnTheGateway(t *testing.T) {
 	g := newGuest(t)
-	var open []uint16
+	for gateway, want := range map[netip.Addr][]uint16{Gateway: {53}, Gateway6: nil} {
+		if open := g.scan(gateway); !slices.Equal(open, want) {
+			t.Errorf("open TCP ports of %s: %v, want %v", gateway, open, want)
+		}
+	}
+}
+
+// scan returns the ports of an address that take connections.
+func (g *guest) scan(addr netip.Addr) (open []uint16) {
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	slots := make(chan struct{}, 256)
@@ -152,7 +160,7 @@ func TestOnlyDNSAnswersOnTheGateway(t *testing.T) {
 		slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			c, err := g.dial(netip.AddrPortFrom(Gateway, uint16(port)))
+			c, err := g.dial(netip.AddrPortFrom(addr, uint16(port)))
 			if err == nil {
 				c.Close()
 				mu.Lock()
@@ -162,9 +170,7 @@ func TestOnlyDNSAnswersOnTheGateway(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if !slices.Equal(open, []uint16{53}) {
-		t.Errorf("open TCP ports of the gateway: %v", open)
-	}
+	return open
 }
 
 // TestLoopbackOfTheHost tries to reach a service on the host's loopback by any address that might lead there.
