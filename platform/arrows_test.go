@@ -26,10 +26,10 @@ var arrows = []struct {
 	{"platform/*", []string{"platform"}},
 	{"guest/api", nil},
 	{"guest/server", []string{"guest/api", "guest/engine/*", "guest/keeper/keeperapi", "guest/logfile"}},
-	{"guest/engine/*", []string{"guest/api", "guest/engine/*", "guest/runtime", "guest/cgroup", "guest/ps", "guest/logfile", "guest/keeper/keeperapi"}},
+	{"guest/engine/*", []string{"guest/api", "guest/engine/*", "guest/runtime", "guest/cgroup", "guest/ps", "guest/logfile", "guest/modules", "guest/keeper/keeperapi"}},
 	{"guest/keeper/keeperapi", []string{"guest/logfile"}}, // how a log is written goes over the wire
 	{"guest/keeper/*", []string{"guest/api", "guest/keeper/*", "guest/logfile"}},
-	{"guest/boot", []string{"guest/api"}},
+	{"guest/boot", []string{"guest/api", "guest/modules"}},
 	{"guest/*", []string{"guest/*"}},
 	{"vmimage/*", []string{"vmimage/*", "guest/api"}},
 	{"host/*", []string{"host/*", "platform/*", "guest/api"}},

@@ -90,6 +90,7 @@ func TestRootHoldsWhatTheGuestNeeds(t *testing.T) {
 			t.Errorf("%d CA certificates, error %v", n, err)
 		}
 		checkModules(t, filepath.Join(root, "usr/lib/modules/late"), machines[m.Arch], "virtio_net", "vmw_vsock_virtio_transport", "bridge", "veth", "nf_tables", "nft_masq", "naru_events")
+		checkModules(t, filepath.Join(root, "usr/lib/modules/nfs"), machines[m.Arch], "nfs", "nfsv3", "nfsv4")
 	})
 }
 

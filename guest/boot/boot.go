@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"naru/guest/api"
+	"naru/guest/modules"
 )
 
 // Root is the folder on the data disk that holds everything that outlives a boot.
@@ -39,7 +40,7 @@ type step struct {
 // initramfs is the first stage. It ends by becoming /sbin/init on the real root.
 var initramfs = []step{
 	{"kernel file systems", func(*System) error { return mountAll(earlyMounts) }},
-	{"early modules", func(*System) error { return loadModules("/lib/modules/early") }},
+	{"early modules", func(*System) error { return modules.Load("/lib/modules/early") }},
 	{"root disk", func(*System) error { return mountRoot() }},
 	{"switch to the root disk", func(*System) error { return switchRoot() }},
 }

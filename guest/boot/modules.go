@@ -1,54 +1,16 @@
 package boot
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"path/filepath"
-	"strings"
 
-	"golang.org/x/sys/unix"
+	"naru/guest/modules"
 )
-
-// loadModules loads the modules of a folder in the order of its file "order": one file name a line, each after those
-// it depends on. The image's build resolves that, so that the guest needs neither depmod nor modprobe. A file may be
-// followed by module parameters. What a kernel has built in is not in the folder.
-func loadModules(dir string) error {
-	order, err := os.ReadFile(filepath.Join(dir, "order"))
-	if err != nil {
-		return err
-	}
-	for _, line := range strings.Split(strings.TrimSpace(string(order)), "\n") {
-		name, params, _ := strings.Cut(line, " ")
-		if name == "" {
-			continue
-		}
-		if err := loadModule(filepath.Join(dir, name), params); err != nil {
-			return fmt.Errorf("load %s: %w", name, err)
-		}
-	}
-	return nil
-}
 
 // startModules loads the late modules on the guest's other processor, if it has one.
 func startModules(s *System) error {
 	s.modules = make(chan error, 1)
-	go func() { s.modules <- loadModules("/usr/lib/modules/late") }()
+	go func() { s.modules <- modules.Load(filepath.Join(modules.Dir, "late")) }()
 	return nil
 }
 
 func waitModules(s *System) error { return <-s.modules }
-
-func loadModule(path, params string) error {
-	f, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	err = unix.FinitModule(int(f.Fd()), params, 0)
-	// ENODEV: the module's device is not there (a balloon, say). Its absence shows where it is needed.
-	if errors.Is(err, unix.EEXIST) || errors.Is(err, unix.ENODEV) {
-		return nil
-	}
-	return err
-}

@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	"github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/mount"
 	"golang.org/x/sys/unix"
+
+	"naru/guest/modules"
 )
 
 // acquire mounts the file system of a volume that has one of its own, unless it is mounted, and notes for whom: a
@@ -31,7 +34,11 @@ func (m *Manager) acquire(v *vol, user string) error {
 		if err != nil {
 			return err
 		}
-		if err := what.Mount(data); err != nil {
+		err = what.Mount(data)
+		if errors.Is(err, unix.ENODEV) && loadFileSystem(what.Type) {
+			err = what.Mount(data)
+		}
+		if err != nil {
 			return errdefs.ErrInternal.WithMessage(v.withoutSecrets(fmt.Sprintf("failed to mount local volume: mount %s:%s: %s", what.Source, data, err)))
 		}
 	}
@@ -61,6 +68,12 @@ func (m *Manager) relinquish(v *vol, user string) error {
 		return nil
 	}
 	return m.unmountData(v)
+}
+
+// loadFileSystem loads what a network file system needs, in the VM: the kernel of a host finds its modules itself.
+func loadFileSystem(fstype string) bool {
+	folder := map[string]string{"nfs": "nfs", "nfs4": "nfs"}[fstype]
+	return folder != "" && modules.Load(filepath.Join(modules.Dir, folder)) == nil
 }
 
 func (m *Manager) running(id string) bool { return m.opts.Running != nil && m.opts.Running(id) }
