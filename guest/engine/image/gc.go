@@ -13,7 +13,7 @@ import (
 
 // gcDelay is how long the collector waits for more work to come before it runs, so that removing ten images is one
 // collection.
-const gcDelay = 500 * time.Millisecond
+const gcDelay = 100 * time.Millisecond
 
 // gcRetry is how long the collector waits after a failure: on a full disk another operation may have taken the room
 // that it had made for itself.
