@@ -12,12 +12,16 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
 
-// gate is the most that `run --rm` may take beside Docker.
-const gate = 0.25
+// gate is the most that `run --rm` may take beside Docker, and imageGate pulls and deletes beside the fastest of the others.
+const (
+	gate      = 0.25
+	imageGate = 0.8
+)
 
 func main() {
 	runs := flag.Int("n", 15, "counted runs of each command")
@@ -69,7 +73,7 @@ func bench(runs int, out string, vm bool, only *regexp.Regexp) error {
 		}
 		report.add(row)
 	}
-	for _, c := range append(engineCases(root, dir), networkCases(root, dir)...) {
+	for _, c := range slices.Concat(engineCases(root, dir), networkCases(root, dir), imageCases(root, dir)) {
 		if !only.MatchString(c.name) {
 			continue
 		}
@@ -97,6 +101,12 @@ func (r *report) judge() error {
 	for _, row := range r.Rows {
 		if row.Name == containerCases[0].name && row.Ratio > gate {
 			return fmt.Errorf("%s takes %.2f× of docker, the gate is %.2f×", row.Name, row.Ratio, gate)
+		}
+		if row.Name == memoryName && row.Naru.Median > memoryGate {
+			return fmt.Errorf("%s: %.0f, the gate is %d", row.Name, row.Naru.Median, memoryGate)
+		}
+		if (strings.HasPrefix(row.Name, "pull ") || strings.HasPrefix(row.Name, "delete ")) && row.Ratio > imageGate {
+			return fmt.Errorf("%s takes %.2f× of %s, the gate is %.2f×", row.Name, row.Ratio, row.Peer, imageGate)
 		}
 	}
 	return nil
