@@ -190,6 +190,11 @@ func wantEmpty(t *testing.T, s *Store) {
 	t.Helper()
 	if b, i, n := leftovers(t, s); b+i+n != 0 {
 		t.Errorf("left behind: %d blobs, %d unfinished downloads, %d snapshots", b, i, n)
+		refs, _ := filepath.Glob(filepath.Join(s.o.Root, "content/ingest/*/ref"))
+		for _, ref := range refs {
+			data, err := os.ReadFile(ref)
+			t.Logf("%q %v", data, err)
+		}
 	}
 }
 

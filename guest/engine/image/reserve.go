@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/containerd/v2/core/leases"
 	"golang.org/x/sys/unix"
 )
 
@@ -46,6 +47,17 @@ func (s *Store) useReserve() {
 // removes itself: an earlier one may have been cut short between the two. It leaves garbage of both kinds, which is
 // what containerd takes as the sign.
 func (s *Store) markAll(ctx context.Context) error {
+	// Without a lease what a killed engine leaves of this would stay for a day.
+	l, err := s.leases.Create(ctx, leases.WithRandomID(), leases.WithExpiration(leaseTime), leases.WithLabel(operationLabel, "sweep"))
+	if err != nil {
+		return fmt.Errorf("mark content: %w", err)
+	}
+	defer func() {
+		if err := s.leases.Delete(ctx, l); err != nil {
+			s.log.Warn("drop lease", "error", err)
+		}
+	}()
+	ctx = leases.WithLease(ctx, l.ID)
 	if _, err := s.writeBlob(ctx, "", []byte("sweep"), nil); err != nil {
 		return fmt.Errorf("mark content: %w", err)
 	}
