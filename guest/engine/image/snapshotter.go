@@ -2,16 +2,19 @@ package image
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"sync"
 
 	"github.com/containerd/containerd/v2/core/snapshots"
 	"github.com/containerd/containerd/v2/core/snapshots/storage"
 	"github.com/containerd/containerd/v2/plugins/snapshots/overlay"
 	"github.com/containerd/continuity/fs"
+	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 )
@@ -37,15 +40,37 @@ func newOverlay(root string) (*overlaySnapshotter, error) {
 	if err != nil {
 		return nil, errors.Join(err, meta.Close())
 	}
-	return &overlaySnapshotter{Snapshotter: sn, meta: meta, dir: filepath.Join(root, "snapshots")}, nil
+	o := &overlaySnapshotter{Snapshotter: sn, meta: meta, dir: filepath.Join(root, "snapshots")}
+	if err := o.setAside(context.Background()); err != nil {
+		return nil, errors.Join(err, sn.Close())
+	}
+	return o, nil
 }
 
-// Cleanup removes the folders of snapshots that are gone. What cannot be removed is left to containerd's own.
-func (o *overlaySnapshotter) Cleanup(ctx context.Context) error {
-	var gone []string
-	err := o.meta.WithTransaction(ctx, true, func(ctx context.Context) error { // so that none is in the making
+// setAside renames the folders of snapshots that the database does not know. An engine that is killed between making a folder and
+// committing its number leaves the number free: the next snapshot would get it, and fail because the folder is there, and so would
+// all after it. Cleanup removes them later.
+func (o *overlaySnapshotter) setAside(ctx context.Context) error {
+	gone, err := o.unknown(ctx)
+	if err != nil {
+		return fmt.Errorf("look for lost snapshots: %w", err)
+	}
+	for _, name := range gone {
+		if _, err := strconv.ParseUint(name, 10, 64); err != nil { // set aside before, or never finished
+			continue
+		}
+		if err := os.Rename(filepath.Join(o.dir, name), filepath.Join(o.dir, "lost-"+name+"-"+rand.Text())); err != nil {
+			return fmt.Errorf("set a lost snapshot aside: %w", err)
+		}
+	}
+	return nil
+}
+
+// unknown are the folders that belong to no snapshot.
+func (o *overlaySnapshotter) unknown(ctx context.Context) (gone []string, err error) {
+	err = o.meta.WithTransaction(ctx, true, func(ctx context.Context) error { // so that none is in the making
 		ids, err := storage.IDMap(ctx)
-		if err != nil {
+		if err != nil && !errdefs.IsNotFound(err) { // a database in which there was no snapshot yet has no table of them
 			return err
 		}
 		entries, err := os.ReadDir(o.dir)
@@ -56,6 +81,12 @@ func (o *overlaySnapshotter) Cleanup(ctx context.Context) error {
 		}
 		return err
 	})
+	return gone, err
+}
+
+// Cleanup removes the folders of snapshots that are gone. What cannot be removed is left to containerd's own.
+func (o *overlaySnapshotter) Cleanup(ctx context.Context) error {
+	gone, err := o.unknown(ctx)
 	if err != nil {
 		return err
 	}
