@@ -9,6 +9,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/platforms"
+	"github.com/distribution/reference"
 	"github.com/moby/moby/api/types/registry"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 
@@ -49,12 +50,16 @@ func (h imageHandlers) create(w http.ResponseWriter, r *http.Request, _ map[stri
 	}
 	auth := registryAuth(r.Header.Get(registry.AuthHeader))
 	out := newProgressWriter(w)
-	_, err = h.s.Pull(r.Context(), image.PullOptions{
-		Name:     pullName(q.Get("fromImage"), q.Get("tag")),
+	o := image.PullOptions{
+		Name:     pullName(strings.TrimSuffix(q.Get("fromImage"), ":"), q.Get("tag")),
 		Platform: platform,
 		Auth:     auth,
 		Progress: out.send,
-	})
+	}
+	if named, err := reference.ParseNormalizedNamed(o.Name); err == nil && reference.IsNameOnly(named) {
+		return out.end(h.s.PullAll(r.Context(), o)) // no tag means all
+	}
+	_, err = h.s.Pull(r.Context(), o)
 	return out.end(err)
 }
 

@@ -84,6 +84,7 @@ var apiImageCases = []apiCase{
 	{name: "images: import: an empty archive", call: `POST /images/create?fromSrc=-`, status: 400, message: "invalid archive: it is empty", differs: "empty archives"},
 
 	{name: "images: pull", before: []string{}, call: `POST /images/create?fromImage=$IMG&tag=latest`, status: 200, body: `["...",{"status":"Pulling from bookworm","id":"latest"},{"status":"Status: Image is up to date for $IMG:latest"}]`},
+	{name: "images: pull: all tags", call: `POST /images/create?fromImage=$IMG`, status: 200, body: `["...",{"status":"Pulling from bookworm","id":"latest"},{"status":"/^Status: Image is up to date for $IMG(:latest)?$/"}]`},
 	{name: "images: pull: no name", call: `POST /images/create?fromImage=UPPER`, status: 400, message: "invalid reference format: repository name (library/UPPER) must be lowercase"},
 	{name: "images: pull: no platform", call: `POST /images/create?fromImage=a&platform=x`, status: 400, message: `"x": unknown operating system or architecture: invalid argument`},
 	{name: "images: pull: a tag that the registry has not", call: `POST /images/create?fromImage=$IMG&tag=nosuch`, status: 404, message: "/(unknown|not found)/"},

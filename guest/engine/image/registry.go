@@ -32,17 +32,8 @@ func (s *Store) trackedResolver(ctx context.Context, registryHost string, auth r
 	if err != nil {
 		return nil, nil, err
 	}
+	authorize(&e, auth)
 	h := e.host
-	if auth.RegistryToken != "" {
-		h.Header = http.Header{"Authorization": {"Bearer " + auth.RegistryToken}}
-	} else {
-		h.Authorizer = authorizer(e, func() (string, string) {
-			if auth.IdentityToken != "" {
-				return "", auth.IdentityToken
-			}
-			return auth.Username, auth.Password
-		})
-	}
 	hosts, closes := []docker.RegistryHost{}, []func(){e.close}
 	if registryHost == "docker.io" {
 		for _, m := range s.o.Registries.Mirrors {
@@ -62,6 +53,20 @@ func (s *Store) trackedResolver(ctx context.Context, registryHost string, auth r
 				c()
 			}
 		}, nil
+}
+
+// authorize makes requests to the endpoint carry the credentials.
+func authorize(e *endpoint, auth registry.AuthConfig) {
+	if auth.RegistryToken != "" {
+		e.host.Header = http.Header{"Authorization": {"Bearer " + auth.RegistryToken}}
+		return
+	}
+	e.host.Authorizer = authorizer(*e, func() (string, string) {
+		if auth.IdentityToken != "" {
+			return "", auth.IdentityToken
+		}
+		return auth.Username, auth.Password
+	})
 }
 
 func authorizer(e endpoint, credentials func() (name, secret string)) docker.Authorizer {
