@@ -244,7 +244,10 @@ func testFaults(t *testing.T, p *faultProxy, secret bool, chunks chunking) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := openTest(t, t.TempDir(), nil)
-			s.patience.stall, s.chunks = 200*time.Millisecond, chunks
+			s.patience.stall, s.chunks = 20*time.Second, chunks
+			if c.name == "stalled" {
+				s.patience.stall = 500 * time.Millisecond
+			}
 			s.o.Registries.CertsDir = p.certsDir(t)
 			pull := func() error {
 				_, err := s.Pull(t.Context(), PullOptions{Name: p.host + "/team/app:1", Auth: credentials})

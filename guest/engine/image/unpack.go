@@ -25,7 +25,7 @@ import (
 // decompressor holds.
 const (
 	fetchesOfImage = 4 // layers of one image that are downloaded at once
-	fetchesAtOnce  = 12
+	fetchesAtOnce  = 6
 	unpacksAtMost  = 4 // there are no more than processors, but two
 )
 
