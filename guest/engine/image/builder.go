@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/gc"
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
+	"github.com/opencontainers/image-spec/identity"
 	ocispec "github.com/opencontainers/image-spec/specs-go/v1"
 )
 
@@ -34,7 +35,7 @@ type BuilderParts struct {
 func (s *Store) BuilderParts() BuilderParts {
 	var endpoints sync.Map // registry's name to endpoint, so that connections are used again
 	return BuilderParts{
-		Content: s.content, Snapshotter: s.snaps, SnapshotterName: snapshotterName, Leases: buildersLeases{metadata.NewLeaseManager(s.db), s},
+		Content: buildersContent{s.content}, Snapshotter: s.snaps, SnapshotterName: snapshotterName, Leases: buildersLeases{metadata.NewLeaseManager(s.db), s},
 		Applier: applier{s, nil},
 		Images:  lookup{s},
 		Registries: func(host string) ([]docker.RegistryHost, error) {
@@ -42,6 +43,24 @@ func (s *Store) BuilderParts() BuilderParts {
 		},
 		GarbageCollect: func(ctx context.Context) (gc.Stats, error) { return nil, s.Collect(ctx) },
 	}
+}
+
+// buildersContent does not write down what is there already: the builder gives every blob of its base images the same labels
+// again in each build.
+type buildersContent struct{ content.Store }
+
+func (c buildersContent) Update(ctx context.Context, info content.Info, fieldpaths ...string) (content.Info, error) {
+	is, err := c.Info(ctx, info.Digest)
+	if err != nil || len(fieldpaths) == 0 {
+		return c.Store.Update(ctx, info, fieldpaths...)
+	}
+	for _, path := range fieldpaths {
+		label, ok := strings.CutPrefix(path, "labels.")
+		if !ok || is.Labels[label] == "" || is.Labels[label] != info.Labels[label] {
+			return c.Store.Update(ctx, info, fieldpaths...)
+		}
+	}
+	return is, nil
 }
 
 // buildersLeases sees to it that what a lease kept goes when it goes: the builder drops the layer of a step that has failed so.
@@ -95,8 +114,10 @@ func (s *Store) AddBuilt(ctx context.Context, target ocispec.Descriptor, names [
 	if !ok {
 		return nil, errdefs.ErrInvalidArgument.WithMessage("the build's result is no image: " + target.MediaType)
 	}
-	if err := s.materialise(ctx, a.tree, nil, nil); err != nil {
-		return nil, storeError(err)
+	if !s.isWhole(ctx, a.tree) {
+		if err := s.materialise(ctx, a.tree, nil, nil); err != nil {
+			return nil, storeError(err)
+		}
 	}
 	if len(names) == 0 {
 		names = []string{danglingPrefix + a.tree.manifest.Config.Digest.String()}
@@ -119,6 +140,28 @@ func (s *Store) AddBuilt(ctx context.Context, target ocispec.Descriptor, names [
 		}
 	}
 	return img, nil
+}
+
+// isWhole tells whether there is an image of this very manifest already, so that nothing of it has to be fetched or unpacked;
+// the context's lease keeps it from then on. A build that finds all in its cache ends so, and would spend half of its time on
+// writing down what is written.
+func (s *Store) isWhole(ctx context.Context, t tree) bool {
+	e := s.index.entry(t.manifest.Config.Digest.String())
+	if e == nil || e.target.Digest != t.desc.Digest || len(t.config.RootFS.DiffIDs) == 0 {
+		return false
+	}
+	id, _ := leases.FromContext(ctx)
+	top := identity.ChainID(t.config.RootFS.DiffIDs).String()
+	for _, r := range []leases.Resource{{ID: t.desc.Digest.String(), Type: "content"}, {ID: top, Type: "snapshots/" + snapshotterName}} {
+		if err := s.leases.AddResource(ctx, leases.Lease{ID: id}, r); err != nil {
+			return false
+		}
+	}
+	_, err := s.snaps.Stat(ctx, top) // only now can neither be collected any more
+	if err == nil {
+		_, err = s.content.Info(ctx, t.desc.Digest)
+	}
+	return err == nil
 }
 
 // lookup is the part of containerd's images.Store that only reads.
