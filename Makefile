@@ -59,7 +59,7 @@ cross: ## build and vet the host side for macOS, Windows and Linux
 lint: ## gofmt, go vet, import arrows, tidy go.mod
 	scripts/lint
 
-bench: setup build image ## time naru beside Docker on this machine
+bench: setup build plugins image ## time naru beside Docker on this machine
 	scripts/bench
 
 setup:

@@ -141,9 +141,6 @@ func (b *builder) changed() (time.Duration, error) {
 	return b.build()
 }
 
-// newDockerFolder is where scripts/peers puts the dockerd whose builder is BuildKit; what else it needs is in dockerFolder.
-const newDockerFolder = ".cache/peers/docker-28"
-
 // newDockerNamespaces gives dockerd a /sys that shows its own network.
 const newDockerNamespaces = `set -e
 mkdir -p cgroup && mount --rbind /sys/fs/cgroup cgroup && mount -t sysfs sysfs /sys && mount --move cgroup /sys/fs/cgroup
