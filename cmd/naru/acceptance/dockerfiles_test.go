@@ -71,7 +71,7 @@ func TestDockerfiles(t *testing.T) {
 }
 
 // oneOf is how many of the cases run directly in every run of the tests, where NARU_TEST_FULL=1 is not set. All of them take two minutes.
-const oneOf = 6
+const oneOf = 12
 
 // runs tells whether a case runs in a context. With NARU_TEST_FULL=1, or when they are picked by name, all that can do.
 func (d *dockerfile) runs(i int, context string) bool {
