@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -18,6 +17,7 @@ import (
 	"github.com/mdlayher/vsock"
 
 	"naru/guest/api"
+	"naru/guest/engine/splice"
 )
 
 // helloTimeout bounds how long a peer may take to say who it is.
@@ -159,7 +159,7 @@ func (a *Agent) forward(ctx context.Context, host duplex, target string) error {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { host.Close(); conn.Close() })
 	defer stop()
-	splice(host, conn.(*net.TCPConn))
+	splice.Both(host, conn.(*net.TCPConn))
 	return nil
 }
 
@@ -199,22 +199,6 @@ func (a *Agent) forwardDatagrams(ctx context.Context, host duplex, address strin
 	conn.Close()
 	back.Wait()
 	return nil
-}
-
-// splice copies both ways until both are over. An error of one direction ends the other too.
-func splice(a, b duplex) {
-	var both sync.WaitGroup
-	one := func(to, from duplex) {
-		if _, err := io.Copy(to, from); err != nil {
-			to.Close()
-			from.Close()
-			return
-		}
-		_ = to.CloseWrite()
-	}
-	both.Go(func() { one(a, b) })
-	one(b, a)
-	both.Wait()
 }
 
 // handedListener is a listener whose connections are handed to it.

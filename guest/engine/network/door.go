@@ -2,7 +2,6 @@ package network
 
 import (
 	"context"
-	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -10,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"naru/guest/engine/splice"
 )
 
 // door passes on the TCP connections of a published port that nftables cannot lead to the container: those to ::1, which Linux
@@ -111,18 +112,7 @@ func (d *door) pass(in *net.TCPConn) {
 	out := conn.(*net.TCPConn)
 	defer out.Close()
 	defer context.AfterFunc(d.life, func() { _ = in.Close(); _ = out.Close() })()
-	var back sync.WaitGroup
-	back.Go(func() { carry(in, out) })
-	carry(out, in)
-	back.Wait()
-}
-
-// carry copies until from ends, and ends to; what fails ends both.
-func carry(to, from *net.TCPConn) {
-	if _, err := io.Copy(to, from); err != nil || to.CloseWrite() != nil {
-		_ = to.Close()
-		_ = from.Close()
-	}
+	splice.Both(in, out)
 }
 
 // close ends the door and all that goes through it.

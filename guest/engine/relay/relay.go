@@ -11,13 +11,14 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
+
+	"naru/guest/engine/splice"
 )
 
 const (
@@ -131,28 +132,10 @@ func (r *Relays) serve(conn *net.UnixConn, target string) {
 	}
 	defer host.Close()
 	defer context.AfterFunc(r.ctx, func() { _ = conn.Close(); _ = host.Close() })()
-	half, ok := host.(duplex)
+	half, ok := host.(splice.Duplex)
 	if !ok {
 		r.log.Error("reach a socket of the host", "target", target, "error", "the connection has no half-close")
 		return
 	}
-	var both sync.WaitGroup
-	both.Go(func() { pass(half, conn) })
-	pass(conn, half)
-	both.Wait()
-}
-
-// duplex is a connection whose two directions end on their own.
-type duplex interface {
-	net.Conn
-	CloseWrite() error
-}
-
-// pass copies one direction to its end. An error ends the other one too.
-func pass(to, from duplex) {
-	if _, err := io.Copy(to, from); err != nil {
-		_, _ = to.Close(), from.Close()
-		return
-	}
-	_ = to.CloseWrite() // the other side may be gone already
+	splice.Both(half, conn)
 }
