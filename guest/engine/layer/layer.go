@@ -49,8 +49,6 @@ type Request struct {
 	Blob     *os.File // as it came, compressed or not; its offset is moved
 	Size     int64    // of the blob, bytes
 	Dir      string   // empty folder to unpack into
-	Below    []string // folders of the layers below, topmost first
-	Sync     bool     // have the files on the disk before Apply returns
 	Budget   Budget
 	Progress func(read int64) // of the blob, from time to time; nil for none
 }
@@ -76,25 +74,11 @@ const maxAnswer = 64 << 20
 // progressEvery is how often Progress is told.
 const progressEvery = 100 * time.Millisecond
 
-// Apply unpacks a layer. After an error the folder holds anything and is to be removed. Safe for concurrent use.
-func Apply(ctx context.Context, r Request) (Result, error) {
-	result, rest, err := Unpack(ctx, r)
-	if err != nil {
-		return Result{}, err
-	}
-	if err := rest.Finish(r.Dir, r.Below); err != nil {
-		return Result{}, err
-	}
-	if r.Sync {
-		return result, Sync(r.Dir)
-	}
-	return result, nil
-}
-
 // Rest is what remains to be done for an unpacked layer once those below it are there and finished.
 type Rest struct{ report archive.LayerReport }
 
-// Unpack is Apply without what needs the layers below: the caller calls Finish.
+// Unpack unpacks a layer, but for what needs the layers below: the caller calls Finish. After an error the folder holds anything
+// and is to be removed. Safe for concurrent use.
 func Unpack(ctx context.Context, r Request) (Result, Rest, error) {
 	a, err := run(ctx, r)
 	if err != nil {

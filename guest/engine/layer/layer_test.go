@@ -69,7 +69,11 @@ func apply(t testing.TB, blob []byte, dir string, below ...string) (Result, erro
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		t.Fatal(err)
 	}
-	return Apply(t.Context(), Request{Blob: f, Size: int64(len(blob)), Dir: dir, Below: below, Budget: DefaultBudget})
+	got, rest, err := Unpack(t.Context(), Request{Blob: f, Size: int64(len(blob)), Dir: dir, Budget: DefaultBudget})
+	if err != nil {
+		return got, err
+	}
+	return got, rest.Finish(dir, below)
 }
 
 // TestApply: everything that a layer can hold arrives as it is, and the digest is that of the uncompressed layer.
@@ -172,7 +176,7 @@ func TestBudgets(t *testing.T) {
 	} {
 		r := requestOf(t, archiveOf(t, file("a", ""), c.entry))
 		c.change(&r.Budget)
-		if _, err := Apply(t.Context(), r); err == nil || !strings.Contains(err.Error(), "the layer is refused: ") || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := Unpack(t.Context(), r); err == nil || !strings.Contains(err.Error(), "the layer is refused: ") || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", name, err, c.want)
 		}
 	}
@@ -199,7 +203,7 @@ func TestRatio(t *testing.T) {
 	}
 	r := requestOf(t, blob.Bytes())
 	r.Budget.Ratio = 100
-	if _, err := Apply(t.Context(), r); err == nil || !strings.Contains(err.Error(), "more than 100 times as large") {
+	if _, _, err := Unpack(t.Context(), r); err == nil || !strings.Contains(err.Error(), "more than 100 times as large") {
 		t.Errorf("%v", err)
 	}
 }
@@ -228,7 +232,7 @@ func TestCancel(t *testing.T) {
 	defer r.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if _, err := Apply(ctx, Request{Blob: r, Size: 1, Dir: t.TempDir(), Budget: DefaultBudget}); !errors.Is(err, context.Canceled) {
+	if _, _, err := Unpack(ctx, Request{Blob: r, Size: 1, Dir: t.TempDir(), Budget: DefaultBudget}); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
