@@ -2,11 +2,10 @@ package volume
 
 import (
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 
 	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/sys/mountinfo"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,40 +15,31 @@ func checkPropagation(p *point) error {
 	if p.Propagation != mount.PropagationShared && p.Propagation != mount.PropagationRShared {
 		return nil
 	}
-	at, shared, err := mountOf(p.Source)
+	on, err := mountBelow(p.Source)
 	if err != nil {
 		return fmt.Errorf("find the mount of %s: %w", p.Source, err)
 	}
-	if !shared {
-		return invalid("path %s is mounted on %s but it is not a shared mount", p.Source, at)
+	if !strings.Contains(on.Optional, "shared:") {
+		return invalid("path %s is mounted on %s but it is not a shared mount", p.Source, on.Mountpoint)
 	}
 	return nil
 }
 
-// mountOf returns the mount point of the file system that path is on, and whether the mount is shared, see
-// proc_pid_mountinfo(5).
-func mountOf(path string) (at string, shared bool, err error) {
+// mountBelow returns the mount that path is on.
+func mountBelow(path string) (*mountinfo.Info, error) {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_MNT_ID, &st); err != nil {
-		return "", false, err
+		return nil, err
 	}
-	data, err := os.ReadFile("/proc/thread-self/mountinfo")
+	mounts, err := mountinfo.GetMounts(func(m *mountinfo.Info) (skip, stop bool) {
+		is := uint64(m.ID) == st.Mnt_id
+		return !is, is
+	})
 	if err != nil {
-		return "", false, err
+		return nil, err
 	}
-	id := strconv.FormatUint(st.Mnt_id, 10)
-	for line := range strings.Lines(string(data)) {
-		fields := strings.Fields(line)
-		if fields[0] != id {
-			continue
-		}
-		for _, optional := range fields[6:] {
-			if optional == "-" {
-				break
-			}
-			shared = shared || strings.HasPrefix(optional, "shared:")
-		}
-		return fields[4], shared, nil
+	if len(mounts) == 0 {
+		return nil, fmt.Errorf("no mount %d", st.Mnt_id)
 	}
-	return "", false, fmt.Errorf("no mount %s", id)
+	return mounts[0], nil
 }
