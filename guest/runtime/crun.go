@@ -51,19 +51,22 @@ func (c Crun) Cleanup(id, cgroupPath string) error {
 // RemoveCgroups removes a cgroup with all below it from every hierarchy, and kills the processes in it, however fast they
 // make others. Idempotent.
 func RemoveCgroups(cgroupPath string) error {
-	for _, m := range cgroupMounts() {
-		_ = os.WriteFile(filepath.Join(m.path, cgroupPath, "pids.max"), []byte("0"), 0) // no more forks; in one hierarchy of v1
-	}
+	mounts := cgroupMounts()
+	noForks := sync.OnceFunc(func() {
+		for _, m := range mounts {
+			_ = os.WriteFile(filepath.Join(m.path, cgroupPath, "pids.max"), []byte("0"), 0) // in one hierarchy of v1
+		}
+	})
 	var errs []error
-	for _, m := range cgroupMounts() {
-		errs = append(errs, removeCgroup(filepath.Join(m.path, cgroupPath)))
+	for _, m := range mounts {
+		errs = append(errs, removeCgroup(filepath.Join(m.path, cgroupPath), noForks))
 	}
 	return errors.Join(append(errs, RemoveHidden(cgroupPath))...)
 }
 
 // removeCgroup removes dir with all below it. A cgroup stays busy until its last process is reaped, so this tries
-// again until cleanupTime is over.
-func removeCgroup(dir string) error {
+// again until cleanupTime is over. It calls busy before it kills.
+func removeCgroup(dir string, busy func()) error {
 	deadline := time.Now().Add(cleanupTime)
 	for wait := time.Millisecond; ; wait = min(wait*2, 50*time.Millisecond) {
 		err := removeTree(dir)
@@ -73,6 +76,7 @@ func removeCgroup(dir string) error {
 		if !errors.Is(err, unix.EBUSY) || time.Now().After(deadline) {
 			return fmt.Errorf("remove cgroup: %w", err)
 		}
+		busy()
 		killCgroup(dir)
 		time.Sleep(wait)
 	}

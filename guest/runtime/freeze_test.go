@@ -23,7 +23,7 @@ func TestFreeze(t *testing.T) {
 		if os.Mkdir(at, 0o755) != nil {
 			continue
 		}
-		t.Cleanup(func() { _ = removeCgroup(at) })
+		t.Cleanup(func() { _ = removeCgroup(at, func() {}) })
 		if exists(filepath.Join(at, "freezer.state")) || exists(filepath.Join(at, "cgroup.freeze")) {
 			dir = at
 			break
