@@ -166,12 +166,29 @@ func TestFullRounds(t *testing.T) {
 			t.Errorf("round %d: there is room again: %v", round, err)
 		}
 		wantWhole(t, s, round)
+		sweepLater(t, s)
 		wantSpace(t, s, round)
 		if t.Failed() {
 			return
 		}
 	}
 	t.Logf("%d operations found no space", full)
+}
+
+// sweepLater has the store sweep as a minute later: until then a download whose name found no space could be one that is just being made.
+func sweepLater(t *testing.T, s *Store) {
+	t.Helper()
+	dirs, err := filepath.Glob(filepath.Join(s.o.Root, "content/ingest/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	past := time.Now().Add(-2 * time.Minute)
+	for _, dir := range dirs {
+		if err := os.Chtimes(dir, past, past); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.sweepIngests(time.Minute)
 }
 
 // fill leaves so many bytes free.

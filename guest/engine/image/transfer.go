@@ -32,7 +32,8 @@ var defaultPatience = patience{tries: 5, first: 250 * time.Millisecond, most: ti
 const dialTime = 30 * time.Second
 
 // retrier asks again what a server could not answer just then, as long as asking changes nothing there (GET, HEAD), and ends
-// connections that stall. Uploads are not its to repeat: see pusher.sendBlob. A body that breaks off reads as io.ErrUnexpectedEOF: containerd then asks for the rest by Range.
+// connections that stall. A body that breaks off reads as io.ErrUnexpectedEOF: containerd then asks for the rest by Range.
+// Uploads are not its to repeat: see blobPusher.
 type retrier struct {
 	next http.RoundTripper
 	patience
