@@ -10,12 +10,10 @@ import (
 	"time"
 )
 
-// The rows that have a gate, and what they may take beside Docker.
+// The rows that have a gate.
 const (
 	coldBuild   = "build, 12 steps, cold"
-	coldGate    = 1.0
 	cachedBuild = "build, 12 steps, cached"
-	cachedGate  = 0.5
 )
 
 // buildSteps is a build of twelve steps: the folder comes in at the eighth.

@@ -17,7 +17,7 @@ type engineCase struct {
 func engineCases(root, dir string) []engineCase {
 	return []engineCase{
 		{name: "engine start", run: func(n int) (row, error) { return startRow(root, dir, n) }},
-		{name: "100 containers up", run: func(n int) (row, error) { return manyRow(root, dir, min(n, 3)) }},
+		{name: manyName, run: func(n int) (row, error) { return manyRow(root, dir, min(n, 3)) }},
 	}
 }
 
@@ -48,7 +48,10 @@ func startRow(root, dir string, n int) (row, error) {
 }
 
 // many is how many containers manyRow starts.
-const many = 100
+const (
+	many     = 100
+	manyName = "100 containers up"
+)
 
 // manyRow times the start of many containers on the bridge, one command after the other.
 func manyRow(root, dir string, n int) (row, error) {
@@ -79,7 +82,7 @@ func manyRow(root, dir string, n int) (row, error) {
 			return took, err
 		}
 	}
-	return byTurns(fmt.Sprint(many, " containers up"), "docker", n, up(naru), up(docker))
+	return byTurns(manyName, "docker", n, up(naru), up(docker))
 }
 
 // bootRow times the VM from `naru machine start` to ready against a floor VM.
